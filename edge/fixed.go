@@ -132,7 +132,7 @@ func hasScheme(to string) bool {
 // writeEscaped percent-encodes the bytes that no URI has (RFC 3986, section 2), '#', which would begin a fragment, and those
 // that would end the part of the URI that is being written.
 func writeEscaped(b *strings.Builder, s, ends string) {
-	const hex = "0123456789ABCDEF"
+	const hex = "0123456789ABCDEF" // capitals: RFC 3986, section 2.1
 	for i := range len(s) {
 		c := s[i]
 		if c <= ' ' || c >= 0x7f || strings.IndexByte("\"#<>\\^`{|}", c) >= 0 || strings.IndexByte(ends, c) >= 0 {
