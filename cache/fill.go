@@ -404,7 +404,6 @@ type Stats struct {
 	Coalesced atomic.Int64 // requests that waited for another's fetch
 	Refreshed atomic.Int64 // fetches made in the background
 	Failed    atomic.Int64 // fetches without a usable answer
-	Evicted   atomic.Int64 // objects that had to leave the memory tier
 }
 
 // Stats returns the live counters.

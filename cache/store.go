@@ -86,7 +86,7 @@ func (p *Policy) limit(most int64) int64 {
 
 // Lookup finds what is here for q, judged by the purges up to begin (Applied as it was when the request began). The Object
 // may still be filling.
-func (s *Store) Lookup(q *Query, p *Policy, begin uint64, now Instant) (*Object, Found) {
+func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	o, f := s.look(q, begin)
 	s.ram.Touch(policyKey(q.Hash, variantOf(o)))
 	if f.Meta == nil || f.Verdict == Hard {

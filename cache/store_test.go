@@ -70,7 +70,7 @@ func (b *bench) query(path string, fields ...string) *Query {
 // look is rooms 3 and 4.
 func (b *bench) look(q *Query) (*Object, Decision) {
 	now := b.clock.Now().Mono
-	o, f := b.Lookup(q, b.policy, b.purges.Applied(), now)
+	o, f := b.Lookup(q, b.purges.Applied(), now)
 	return o, Decide(q, b.policy, f, now)
 }
 
