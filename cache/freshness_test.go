@@ -14,7 +14,9 @@ const (
 func TestFreshnessLifetime(t *testing.T) {
 	override := func(p *Policy) { p.TTL.Override = 7 * time.Second }
 	standard := func(p *Policy) { p.TTL.Default = 8 * time.Second }
-	byStatus := func(p *Policy) { p.ttlStatus = map[int]time.Duration{404: 9 * time.Second, 4: 4 * time.Second, 5: 5 * time.Second} }
+	byStatus := func(p *Policy) {
+		p.ttlStatus = map[int]time.Duration{404: 9 * time.Second, 4: 4 * time.Second, 5: 5 * time.Second}
+	}
 	capped := func(p *Policy) { p.TTL.Max = 6 * time.Second }
 	for _, c := range []struct {
 		sentence string
