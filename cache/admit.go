@@ -144,12 +144,13 @@ func (f facts) refusal(q *Query, p *Policy, r *Response, m *Meta) Reason {
 // could come to use it. A 5xx must be fresh now: a stored error is no fallback, but it would displace one.
 func (f facts) useless(m *Meta) Reason {
 	fresh := m.Lifetime > m.InitialAge && !m.NoCache
+	usable := fresh || m.Lifetime+max(m.WhileRevalidate, m.IfError) > m.InitialAge && !m.NoCache
 	switch {
 	case m.Status >= 500 && (f.basis == baseless || !fresh):
 		return NotStoredError
 	case f.basis < configured && !f.public && !heuristicallyCacheable(m.Status):
 		return NotStoredStatus
-	case !fresh && !m.validates() && m.Lifetime+max(m.WhileRevalidate, m.IfError) <= m.InitialAge:
+	case !usable && !m.validates():
 		return NotStoredFreshness
 	}
 	return Stored
