@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"selvage/cache"
 )
 
 // identity is what this node calls itself.
@@ -101,7 +103,7 @@ func inboundHeader(in http.Header) http.Header {
 func withoutHopByHop(in http.Header) http.Header {
 	out := make(http.Header, len(in)+8)
 	for name, values := range in {
-		if !hopByHop(name) {
+		if !cache.HopByHop(name) {
 			out[name] = values
 		}
 	}
@@ -109,16 +111,6 @@ func withoutHopByHop(in http.Header) http.Header {
 		delete(out, name)
 	}
 	return out
-}
-
-// hopByHop reports the fields that concern one connection whether or not Connection names them.
-func hopByHop(name string) bool {
-	switch name {
-	case "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
-		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
-		return true
-	}
-	return false
 }
 
 // acceptsTrailers reports whether TE has the member "trailers", the one thing it can say of HTTP/2, and that gRPC needs

@@ -120,7 +120,7 @@ func (c *clientInfo) believe(proto, host string) {
 	case "http", "https":
 		c.Proto = proto
 	}
-	if isAuthority(host) {
+	if isHost(host) {
 		c.Host = host
 	}
 }

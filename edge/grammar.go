@@ -3,9 +3,9 @@ package edge
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-	"strconv"
 	"strings"
+
+	"selvage/cache"
 )
 
 // isToken reports whether s is a token (RFC 9110, section 5.6.2).
@@ -35,20 +35,10 @@ func isFieldValue(s string) bool {
 	return s == strings.Trim(s, " \t")
 }
 
-// isAuthority reports whether s is a host name or IP literal, with or without port (RFC 3986, section 3.2), in the
-// characters that names on the wire have.
-func isAuthority(s string) bool {
-	host := withoutPort(s)
-	if port := s[len(host):]; port != "" {
-		if _, err := strconv.ParseUint(port[1:], 10, 16); port[0] != ':' || err != nil {
-			return false
-		}
-	}
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		return err == nil && addr.Is6() && addr.Zone() == ""
-	}
-	return strings.Trim(host, ".") != "" && strings.IndexFunc(host, notInName) < 0
+// isHost reports whether s is what a Host field may hold.
+func isHost(s string) bool {
+	_, err := cache.CanonicalHost(s, true)
+	return err == nil
 }
 
 func notInName(c rune) bool {

@@ -59,7 +59,7 @@ func compilePolicy(cfg *cache.Config, maxObject int64) *cache.Policy {
 		c = *cfg
 	}
 	c.MaxObject = cmp.Or(c.MaxObject, maxObject)
-	return &cache.Policy{Config: c}
+	return c.Compile()
 }
 
 // label is the route's name, or its first path in place of one. A route chosen by header always has a name: Validate sees
@@ -167,15 +167,26 @@ func parsePattern(s string) (pattern, error) {
 	if strings.Contains(p.text, "*") {
 		return p, fmt.Errorf("path %q has a * other than at one end", s)
 	}
-	if i := strings.IndexFunc(p.text, notInPath); i >= 0 {
-		return p, fmt.Errorf("path %q has %q, which no path has unencoded", s, p.text[i])
-	}
-	return p, nil
+	return p, p.checkCanonical()
 }
 
-// notInPath reports the characters that a canonical path has only percent-encoded, and those that end it.
-func notInPath(c rune) bool {
-	return c <= ' ' || c >= 0x7f || strings.ContainsRune(`?#"<>\^{|}`+"`", c)
+// checkCanonical refuses what no canonical path has, so that the pattern would never match.
+func (p pattern) checkCanonical() error {
+	example := p.text
+	switch p.kind {
+	case prefixPattern:
+		example = "/" + strings.TrimPrefix(p.text, "/") + "x"
+	case suffixPattern:
+		example = "/x" + p.text
+	}
+	canonical, err := cache.CanonicalPath(example)
+	switch {
+	case err != nil:
+		return fmt.Errorf("path %q: %w", p.text, err)
+	case canonical != example:
+		return fmt.Errorf("path %q never matches: requests have %s in place of %s", p.text, canonical, example)
+	}
+	return nil
 }
 
 func (p pattern) takes(path string) bool {

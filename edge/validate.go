@@ -170,6 +170,9 @@ func (c *SiteConfig) validate(origins map[string]bool, p problems) {
 		p("max_conns_per_address", "is negative", "0 is no bound")
 	}
 	validateOrigin(c.Origin, origins, p)
+	if c.Cache != nil {
+		c.Cache.Validate(p.under("cache"))
+	}
 	c.validateRoutes(origins, p)
 }
 

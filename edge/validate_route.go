@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"selvage/cache"
 )
 
 func (c *SiteConfig) validateRoutes(origins map[string]bool, p problems) {
@@ -47,6 +49,9 @@ func (c *RouteConfig) validate(site *SiteConfig, origins map[string]bool, p prob
 	if len(c.Match.Headers) > 0 && c.Name == "" {
 		p("name", "is missing", "the name of a route chosen by header joins the cache key, so that its answers are not taken for another's")
 	}
+	if c.Cache != nil {
+		c.Cache.Validate(p.under("cache"))
+	}
 	c.Match.validate(site.Methods == "any", p.under("match"))
 	validateOrigin(c.Origin, origins, p)
 	c.validateTarget(site, p)
@@ -82,7 +87,7 @@ func (c *RouteConfig) validateFixed(p problems) {
 func (c MatchConfig) validate(anyMethod bool, p problems) {
 	for i, text := range c.Path {
 		if _, err := parsePattern(text); err != nil {
-			p(fmt.Sprintf("path[%d]", i), err.Error(), `"/exact", "/prefix/*" or "*.css"; write other characters percent-encoded`)
+			p(fmt.Sprintf("path[%d]", i), err.Error(), `"/exact", "/prefix/*" or "*.css", as paths are after normalisation`)
 		}
 	}
 	for i, method := range c.Methods {
@@ -143,7 +148,7 @@ func checkTemplateStart(to string) string {
 	case hasScheme(to):
 		host, _, _ := strings.Cut(strings.ReplaceAll(rest, "{path}", "/"), "/")
 		host, _, _ = strings.Cut(strings.ReplaceAll(host, "{query}", "?"), "?")
-		if !isAuthority(strings.ReplaceAll(host, "{host}", "example.com")) {
+		if !isHost(strings.ReplaceAll(host, "{host}", "example.com")) {
 			return fmt.Sprintf("%q has no host after its scheme", to)
 		}
 	case absolute:
@@ -191,7 +196,7 @@ var (
 
 func (c HeaderConfig) validate(owned []string, p problems) {
 	check := func(name string, at problems) {
-		if !hopByHop(name) && !slices.Contains(owned, name) {
+		if !cache.HopByHop(name) && !slices.Contains(owned, name) {
 			return
 		}
 		hint := ""
