@@ -86,9 +86,10 @@ func isConnecting(err error) bool {
 // Host returns what the origin wants to be called by, "" when it wants the client's Host.
 func (p *Pool) Host() string { return p.host }
 
-// Owns reports whether an absolute URL names one of the upstreams, or the origin by its configured Host: then a client has to
-// be sent to the edge instead.
-func (p *Pool) Owns(u *url.URL) bool {
+// Owns reports whether an absolute URL in an answer names the origin itself, so that a client has to be sent to the edge
+// instead: one of the upstreams, the configured Host, or the host that was asked for at the scheme and port of an upstream
+// (a server that builds its redirects from Host and its own port).
+func (p *Pool) Owns(u *url.URL, asked string) bool {
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return false
 	}
@@ -97,11 +98,21 @@ func (p *Pool) Owns(u *url.URL) bool {
 		return true
 	}
 	for _, up := range p.upstreams {
-		if !up.isSocket() && hostPort(up.scheme, up.host) == named {
+		if up.isSocket() {
+			continue
+		}
+		if hostPort(up.scheme, up.host) == named || up.scheme == u.Scheme && withPortOf(up, asked) == named {
 			return true
 		}
 	}
 	return false
+}
+
+// withPortOf is the authority a host has at an upstream's port.
+func withPortOf(up *upstream, host string) string {
+	_, port, _ := net.SplitHostPort(hostPort(up.scheme, up.host))
+	name := url.URL{Host: host}
+	return hostPort(up.scheme, net.JoinHostPort(name.Hostname(), port))
 }
 
 // hostPort brings an authority to one form: lower case, no trailing dot, with its port.

@@ -63,6 +63,10 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
 	l := &link{Conn: c, srv: s, info: Info{
 		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Secure: tlsConfig != nil,
 	}}
+	l.info.link = l
+	if s.cfg.Opened != nil {
+		s.cfg.Opened(&l.info)
+	}
 	if tlsConfig == nil {
 		l.enter(active) // until it waits
 	}

@@ -15,6 +15,17 @@ type Info struct {
 	Remote net.Addr
 	Local  net.Addr
 	Secure bool // TLS
+
+	link *link
+}
+
+// Reset closes the connection so that the client sees a reset and not an end: for an answer that broke off and whose end
+// only the connection's would mark.
+func (i *Info) Reset() {
+	if c, ok := i.link.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0)
+	}
+	_ = i.link.Close()
 }
 
 // link is an accepted connection, beneath TLS if there is any, and its entry in the registry. Its write deadline means
@@ -178,6 +189,9 @@ func (l *link) Close() error {
 	l.closed.Do(func() {
 		err = l.Conn.Close()
 		l.srv.links.remove(l)
+		if l.srv.cfg.Closed != nil {
+			l.srv.cfg.Closed(l.info.ID)
+		}
 	})
 	return err
 }

@@ -35,6 +35,9 @@ type Config struct {
 	Timeouts
 	// Refused is told of every head that no handler sees. It is called by the connections' goroutines; nil is nobody.
 	Refused func(Refusal)
+	// Opened and Closed are told of every connection, in this order and once each. They must not block; nil is nobody.
+	Opened func(*Info)
+	Closed func(id uint64)
 	Logger  *slog.Logger // nil discards
 }
 
