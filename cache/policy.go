@@ -1,6 +1,12 @@
 package cache
 
-import "time"
+import (
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Config is a route's `cache:` section. The zero value is not useful: start from DefaultConfig.
 type Config struct {
@@ -46,11 +52,11 @@ type StaleConfig struct {
 	Unreachable     time.Duration `yaml:"unreachable"`      // no answer at all from the origin; 0 is never
 }
 
-// BypassConfig is `cache.bypass`. Patterns: a trailing * matches any rest.
+// BypassConfig is `cache.bypass`. In Cookies and Paths a trailing * matches any rest.
 type BypassConfig struct {
-	Cookies []string `yaml:"cookies"` // names of cookies
+	Cookies []string `yaml:"cookies"` // names of cookies, case-sensitive
 	Headers []string `yaml:"headers"` // names of request fields
-	Paths   []string `yaml:"paths"`
+	Paths   []string `yaml:"paths"`   // "/exact", "/prefix*"; matched against the canonical path
 }
 
 // KeyConfig is `cache.key`.
@@ -60,11 +66,12 @@ type KeyConfig struct {
 	Cookies []string    `yaml:"cookies"` // cookies whose values join the key
 }
 
-// QueryConfig is `cache.key.query`. What is not in the key is not sent to the origin either, on a fill.
+// QueryConfig is `cache.key.query`. What is not in the key is not sent to the origin either, on a fill. Names are compared as
+// they are spelt; a trailing * matches any rest.
 type QueryConfig struct {
 	Keep  []string `yaml:"keep"`  // taken off the default list of tracking parameters; "*" empties it
 	Drop  []string `yaml:"drop"`  // more names to drop; "*" drops the whole query
-	Allow []string `yaml:"allow"` // when given, only these stay
+	Allow []string `yaml:"allow"` // when given, only these stay, tracking parameters among them
 	Sort  bool     `yaml:"sort"`  // order by name, stable
 }
 
@@ -86,4 +93,52 @@ type Policy struct {
 	honourClient bool
 	ttlStatus    map[int]time.Duration // by status, and by class (4 for 4xx)
 	ignore       map[string]bool       // response directives treated as absent
+
+	tracking, queryKeep, queryDrop, queryAllow patterns
+
+	bypassCookies, bypassPaths patterns
+	bypassHeaders              []string // canonical
+
+	// Sorted, so that their order in the file does not change the key.
+	keyHeaders []string // canonical
+	keyCookies []string
+}
+
+// Compile returns the Policy of a Config that Validate finds nothing wrong with.
+func (c Config) Compile() *Policy {
+	return &Policy{
+		Config:        c,
+		honourClient:  c.ClientDirectives == "honour",
+		ttlStatus:     c.TTL.byStatus(),
+		ignore:        compilePatterns(c.Ignore).exact,
+		tracking:      compilePatterns(TrackingParameters()),
+		queryKeep:     compilePatterns(c.Key.Query.Keep),
+		queryDrop:     compilePatterns(c.Key.Query.Drop),
+		queryAllow:    compilePatterns(c.Key.Query.Allow),
+		bypassCookies: compilePatterns(c.Bypass.Cookies),
+		bypassPaths:   compilePatterns(c.Bypass.Paths),
+		bypassHeaders: canonicalNames(c.Bypass.Headers),
+		keyHeaders:    canonicalNames(c.Key.Headers),
+		keyCookies:    slices.Sorted(slices.Values(c.Key.Cookies)),
+	}
+}
+
+// byStatus turns "404" into 404 and "4xx" into 4.
+func (c TTLConfig) byStatus() map[int]time.Duration {
+	ttl := make(map[int]time.Duration, len(c.Status))
+	for key, lifetime := range c.Status {
+		if status, err := strconv.Atoi(strings.TrimSuffix(key, "xx")); err == nil {
+			ttl[status] = lifetime
+		}
+	}
+	return ttl
+}
+
+func canonicalNames(names []string) []string {
+	canonical := make([]string, 0, len(names))
+	for _, name := range names {
+		canonical = append(canonical, textproto.CanonicalMIMEHeaderKey(name))
+	}
+	slices.Sort(canonical)
+	return canonical
 }

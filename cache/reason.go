@@ -21,6 +21,7 @@ const (
 	RequestNoCache       Reason = "request-no-cache"
 	RequestMaxAge        Reason = "request-max-age"
 	RequestMinFresh      Reason = "request-min-fresh"
+	RequestMaxStale      Reason = "request-max-stale" // stale, and the client takes it
 	OnlyIfCached         Reason = "only-if-cached"
 )
 

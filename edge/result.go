@@ -23,16 +23,19 @@ type Result struct {
 	Route   string
 
 	// What the cache did.
-	Outcome  cache.Outcome
-	Reason   cache.Reason // why, as in Cache-Status
-	Looked   bool         // a site and route were chosen and the cache or an origin was asked: Cache-Status is sent
-	Stored   bool         // the answer was stored
-	Collapse bool         // it waited for another request's fill
-	TTL      time.Duration
-	HasTTL   bool
-	Upstream string        // address that answered, "" for none
-	Forward  time.Duration // time to the origin's head; 0 when none was asked
-	Origin   int           // status the origin answered, 0 when none was asked or none came
+	Outcome cache.Outcome
+	Reason  cache.Reason // why, as in Cache-Status
+	Looked  bool         // a site and route were chosen and the cache or an origin was asked: Cache-Status is sent
+	Stored  bool         // the answer was stored
+	// NotStored is why an origin's answer was not stored, "" when it was or none came. It does not replace Reason, which
+	// says why the origin was asked.
+	NotStored cache.Reason
+	Collapse  bool // it waited for another request's fill
+	TTL       time.Duration
+	HasTTL    bool
+	Upstream  string        // address that answered, "" for none
+	Forward   time.Duration // time to the origin's head; 0 when none was asked
+	Origin    int           // status the origin answered, 0 when none was asked or none came
 
 	// The answer.
 	Status  int

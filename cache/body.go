@@ -1,0 +1,277 @@
+package cache
+
+import (
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Errors of a body's readers.
+var (
+	// ErrFellBehind: the body is too large to keep whole and the reader's place in it is gone.
+	ErrFellBehind = errors.New("reader fell behind the window of a body that is not kept")
+	// ErrAbandoned: nobody wanted the rest of a body that is not kept.
+	ErrAbandoned = errors.New("no reader left")
+)
+
+// Body is the content of a Representation: one writer fills it, any number of readers follow, each at its own pace. Once
+// complete it never changes and is read without a lock.
+//
+// A body that turns out too large to keep becomes a window of its most recent bytes: the writer then waits for the
+// fastest reader, and a reader that the window has left behind gets ErrFellBehind.
+//
+// Slices handed out point into the body. Nobody writes to them, and they stay valid as long as anyone holds them.
+type Body struct {
+	complete atomic.Bool // set after everything below is final
+
+	mu      sync.Mutex
+	chunks  [][]byte      // consecutive; guarded by mu until complete
+	start   int64         // offset of chunks[0]
+	end     int64         // offset behind the last byte
+	length  int64         // announced length, -1 when unknown; end once complete
+	err     error         // why it will never be complete
+	window  int64         // most bytes to hold; 0 is all
+	changed chan struct{} // closed at the next change; nil when nobody waits
+	readers int
+	fastest int64 // furthest offset any reader has come to
+}
+
+// newBody returns an empty body; length is -1 when unknown. It counts one reader, who has yet to come: see Release.
+func newBody(length int64) *Body { return &Body{length: length, readers: 1} }
+
+// Release gives up the place kept for the reader who asked for the body to be filled, once it has opened a Reader or has
+// decided not to.
+func (b *Body) Release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers--
+	b.notify()
+}
+
+// bodyOf returns a complete body of one chunk.
+func bodyOf(b []byte) *Body {
+	body := &Body{chunks: [][]byte{b}, end: int64(len(b)), length: int64(len(b))}
+	body.complete.Store(true)
+	return body
+}
+
+// Length returns the length of the whole body and whether it is known.
+func (b *Body) Length() (int64, bool) {
+	if b.complete.Load() {
+		return b.length, true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.length, b.length >= 0
+}
+
+// Complete reports whether all of the body is here.
+func (b *Body) Complete() bool { return b.complete.Load() }
+
+// Arrived returns how many bytes have come so far.
+func (b *Body) Arrived() int64 {
+	if b.complete.Load() {
+		return b.end
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end
+}
+
+// append adds bytes that the body then owns. It may be given the rest of the capacity of the last chunk.
+func (b *Body) append(p []byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n := len(b.chunks); n > 0 && continues(b.chunks[n-1], p) {
+		b.chunks[n-1] = b.chunks[n-1][:len(b.chunks[n-1])+len(p)]
+	} else {
+		b.chunks = append(b.chunks, p)
+	}
+	b.end += int64(len(p))
+	b.trim()
+	b.notify()
+}
+
+// continues reports whether p stands right behind last in the same memory.
+func continues(last, p []byte) bool {
+	return cap(last)-len(last) >= len(p) && &last[:len(last)+1][len(last)] == &p[0]
+}
+
+// trim drops chunks that the window has left behind, but none that the fastest reader has yet to read. The caller holds mu.
+func (b *Body) trim() {
+	if b.window == 0 {
+		return
+	}
+	for len(b.chunks) > 1 {
+		next := b.start + int64(len(b.chunks[0]))
+		if b.end-next < b.window || next > b.fastest {
+			return
+		}
+		b.start = next
+		b.chunks[0] = nil
+		b.chunks = b.chunks[1:]
+	}
+}
+
+// finish makes the body complete, or failed for good if err is not nil.
+func (b *Body) finish(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+	if b.err == nil {
+		b.length = b.end
+		b.clip()
+		b.complete.Store(b.window == 0)
+		if b.window > 0 {
+			b.err = io.EOF // whole for those who kept up, never reusable
+		}
+	}
+	b.notify()
+}
+
+// clip gives back what the last chunk took too much. The caller holds mu.
+func (b *Body) clip() {
+	if n := len(b.chunks); n > 0 {
+		if last := b.chunks[n-1]; cap(last)-len(last) > len(last)/8 {
+			b.chunks[n-1] = slices.Clone(last)
+		}
+	}
+}
+
+// stream turns the body into a window of the given size.
+func (b *Body) stream(window int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.window = window
+	b.trim()
+	b.notify()
+}
+
+// room waits until the writer of a streaming body may add more. False: nobody reads it any more.
+func (b *Body) room() bool {
+	for {
+		b.mu.Lock()
+		if b.window == 0 || (b.readers > 0 && b.end-b.fastest < b.window) {
+			b.mu.Unlock()
+			return true
+		}
+		if b.readers == 0 {
+			b.mu.Unlock()
+			return false
+		}
+		wait := b.waitLocked()
+		b.mu.Unlock()
+		<-wait
+	}
+}
+
+func (b *Body) notify() {
+	if b.changed != nil {
+		close(b.changed)
+		b.changed = nil
+	}
+}
+
+func (b *Body) waitLocked() <-chan struct{} {
+	if b.changed == nil {
+		b.changed = make(chan struct{})
+	}
+	return b.changed
+}
+
+// Reader follows a Body from an offset. It belongs to one goroutine.
+type Reader struct {
+	body *Body
+	at   int64
+	hint int // chunk that holds at, when nothing was trimmed before it
+	base int64
+	open bool // counted among the body's readers
+}
+
+// NewReader returns a reader that begins at offset at. Close it.
+func (b *Body) NewReader(at int64) *Reader {
+	r := &Reader{}
+	b.Open(r, at)
+	return r
+}
+
+// Open makes r, which may be reused, a reader of b that begins at offset at.
+func (b *Body) Open(r *Reader, at int64) {
+	*r = Reader{body: b, at: at}
+	if b.complete.Load() {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.readers++
+	b.fastest = max(b.fastest, at)
+	r.open = true
+}
+
+// Close tells the body that this reader has left.
+func (r *Reader) Close() {
+	if !r.open {
+		return
+	}
+	r.open = false
+	r.body.mu.Lock()
+	defer r.body.mu.Unlock()
+	r.body.readers--
+	r.body.notify()
+}
+
+// Next returns the bytes that are there at the reader's offset, at most limit of them, and moves past them. With nothing
+// there yet it returns a channel that is closed when that may have changed. At the end it returns io.EOF.
+func (r *Reader) Next(limit int64) (p []byte, wait <-chan struct{}, err error) {
+	b := r.body
+	if b.complete.Load() {
+		return r.take(limit)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p, _, err = r.take(limit)
+	if p != nil {
+		if r.at > b.fastest {
+			b.fastest = r.at
+			if b.window > 0 {
+				b.notify()
+			}
+		}
+		return p, nil, nil
+	}
+	switch {
+	case err == ErrFellBehind:
+		return nil, nil, err
+	case b.err != nil:
+		return nil, nil, b.err
+	case b.complete.Load():
+		return nil, nil, io.EOF
+	}
+	return nil, b.waitLocked(), nil
+}
+
+// take finds the bytes at the reader's offset in the chunks as they are now.
+func (r *Reader) take(limit int64) ([]byte, <-chan struct{}, error) {
+	b := r.body
+	if r.at >= b.end {
+		return nil, nil, io.EOF
+	}
+	if r.at < b.start {
+		return nil, nil, ErrFellBehind
+	}
+	if r.base < b.start || r.hint >= len(b.chunks) || b.window > 0 {
+		r.hint, r.base = 0, b.start
+	}
+	for r.base+int64(len(b.chunks[r.hint])) <= r.at {
+		r.base += int64(len(b.chunks[r.hint]))
+		r.hint++
+	}
+	from := r.at - r.base
+	p := b.chunks[r.hint][from:min(from+limit, int64(len(b.chunks[r.hint])))]
+	r.at += int64(len(p))
+	return p, nil, nil
+}

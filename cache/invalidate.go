@@ -1,0 +1,75 @@
+package cache
+
+import (
+	"net/url"
+	"slices"
+)
+
+// Invalidated returns the purge URLs that a response makes invalid (RFC 9111, section 4.4): with a method that is unsafe, or
+// unknown and so possibly unsafe, and a status that is no error, the target of the request and, on the same origin, what
+// Location and Content-Location name. p is the policy of the target, which normalises their queries too.
+func Invalidated(q *Query, r *Response, p *Policy) []string {
+	if isSafe(q.Method) || r.Status < 200 || r.Status > 399 {
+		return nil
+	}
+	urls := []string{q.PurgeURL()}
+	base, err := url.Parse(q.scheme() + "://" + q.PurgeURL())
+	if err != nil {
+		return urls
+	}
+	for _, name := range []string{"Location", "Content-Location"} {
+		for _, reference := range r.Header[name] {
+			if u, ok := q.resolve(base, reference, p); ok && !slices.Contains(urls, u) {
+				urls = append(urls, u)
+			}
+		}
+	}
+	return urls
+}
+
+// isSafe reports whether the method is registered as safe (RFC 9110, section 9.2.1, and the registry of section 16.1.1).
+// Methods are case-sensitive.
+func isSafe(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE": // RFC 9110
+		return true
+	case "PROPFIND", "REPORT", "SEARCH": // RFC 4918, RFC 3253, RFC 5323
+		return true
+	}
+	return false
+}
+
+func (q *Query) scheme() string {
+	if q.Secure {
+		return "https"
+	}
+	return "http"
+}
+
+// referenceBytes may stand in a URI reference.
+var referenceBytes = bytesOf(queryChars + "#")
+
+// resolve returns the purge URL of a reference in a response to q. A reference to another origin must not invalidate
+// anything, or a server could empty the cache of its neighbours.
+func (q *Query) resolve(base *url.URL, reference string, p *Policy) (string, bool) {
+	// Encoded first, since url.Parse spells a path anew, "%2F" included, when a byte in it should have been.
+	reference, err := encodeForeign(reference, &referenceBytes, errPathByte)
+	if err != nil {
+		return "", false
+	}
+	u, err := base.Parse(reference)
+	if err != nil || u.Scheme != base.Scheme {
+		return "", false
+	}
+	other := Query{Secure: q.Secure}
+	if other.Host, err = CanonicalHost(u.Host, q.Secure); err != nil || other.Host != q.Host {
+		return "", false
+	}
+	if other.Path, err = CanonicalPath(u.EscapedPath()); err != nil {
+		return "", false
+	}
+	if err = other.SetQuery(p, u.RawQuery, u.ForceQuery || u.RawQuery != ""); err != nil {
+		return "", false
+	}
+	return other.PurgeURL(), true
+}

@@ -1,0 +1,66 @@
+package cache
+
+import (
+	"sync/atomic"
+)
+
+// Object is one origin response for one variant, stored or still filling.
+type Object struct {
+	// Immutable.
+	Key     string
+	Hash    uint64
+	Variant string // VariantKey of the request that asked for it, by Meta.Vary
+	Meta    *Meta
+	Own     Representation // as the origin sent it
+	Site    string
+	Host    string
+	URL     string // purge URL
+
+	// checked is the newest purge number up to which no purge concerns the Object: a hit pays one comparison until a new
+	// purge comes.
+	checked atomic.Uint64
+	cost    int64
+}
+
+// Representation is one coding of an Object's content.
+type Representation struct {
+	Coding string // "" is identity
+	ETag   string
+	Body   *Body
+}
+
+// Verdict says what the purges up to begin say of o: begin is Applied as it was when the request began.
+func (o *Object) Verdict(p Purges, begin uint64) Verdict {
+	from := o.checked.Load()
+	if from >= begin {
+		return Valid
+	}
+	target := Target{Site: o.Site, Host: o.Host, URL: o.URL, Tags: o.Meta.Tags}
+	v := p.Verdict(&target, from, begin)
+	if v == Valid {
+		for from < begin && !o.checked.CompareAndSwap(from, begin) {
+			from = o.checked.Load()
+		}
+	}
+	return v
+}
+
+// freshened returns o with the Meta of a 304 that validated it, over the same bodies.
+func (o *Object) freshened(m *Meta) *Object {
+	n := &Object{
+		Key: o.Key, Hash: o.Hash, Variant: o.Variant, Meta: m, Own: o.Own,
+		Site: o.Site, Host: o.Host, URL: o.URL,
+	}
+	n.Own.ETag = m.ETag
+	n.checked.Store(m.Epoch)
+	n.cost = o.cost
+	return n
+}
+
+// overhead is what an Object costs in memory beside its bytes: structs, table entry and policy.
+const overhead = 512
+
+func (o *Object) weigh() {
+	length, _ := o.Own.Body.Length()
+	o.cost = length + int64(len(o.Meta.Head.block)+len(o.Key)+len(o.URL)) + overhead
+}

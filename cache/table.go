@@ -1,0 +1,185 @@
+package cache
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// maxVariants is the most variants a key keeps; the oldest leaves.
+const maxVariants = 64
+
+// table is the registry of everything in memory: key → the newest Vary and its variants. Readers take no lock: buckets are
+// chains of entries that only a writer, under its shard's mutex, links and unlinks.
+type table struct {
+	buckets []atomic.Pointer[entry]
+	mask    uint64
+	shards  [256]sync.Mutex // of the buckets whose index ends in the shard's number
+	count   atomic.Int64    // objects
+}
+
+// entry is one cache key.
+type entry struct {
+	hash uint64
+	key  string
+	next atomic.Pointer[entry]
+	set  atomic.Pointer[variants] // replaced whole, under the shard's mutex
+}
+
+// variants is what a key has, newest last. Immutable.
+type variants struct {
+	vary []string // of the newest response; the others were stored under the same
+	list []variant
+}
+
+// variant is a place for one variant: what is stored, what is filling, or both while a stored one is being replaced.
+type variant struct {
+	key     string
+	stored  *Object
+	filling *Object
+}
+
+func newTable(buckets int) *table {
+	size := 1 << 10
+	for size < buckets {
+		size <<= 1
+	}
+	return &table{buckets: make([]atomic.Pointer[entry], size), mask: uint64(size - 1)}
+}
+
+// find returns what is there under a key, or nil.
+func (t *table) find(hash uint64, key string) *variants {
+	for e := t.buckets[hash&t.mask].Load(); e != nil; e = e.next.Load() {
+		if e.hash == hash && e.key == key {
+			return e.set.Load()
+		}
+	}
+	return nil
+}
+
+// change replaces what is there under a key by what edit makes of it; edit gets nil for nothing and returns nil for
+// nothing.
+func (t *table) change(hash uint64, key string, edit func(*variants) *variants) {
+	bucket := &t.buckets[hash&t.mask]
+	shard := &t.shards[hash&t.mask&255]
+	shard.Lock()
+	defer shard.Unlock()
+	link := bucket
+	for e := link.Load(); e != nil; link, e = &e.next, e.next.Load() {
+		if e.hash != hash || e.key != key {
+			continue
+		}
+		old := e.set.Load()
+		set := edit(old)
+		t.count.Add(int64(set.stored() - old.stored()))
+		if set == nil {
+			link.Store(e.next.Load())
+			return
+		}
+		e.set.Store(set)
+		return
+	}
+	if set := edit(nil); set != nil {
+		e := &entry{hash: hash, key: key}
+		e.set.Store(set)
+		e.next.Store(bucket.Load())
+		bucket.Store(e)
+		t.count.Add(int64(set.stored()))
+	}
+}
+
+// each calls f for every object stored. It sees objects that come or go meanwhile, or not.
+func (t *table) each(f func(*Object)) {
+	for i := range t.buckets {
+		for e := t.buckets[i].Load(); e != nil; e = e.next.Load() {
+			for _, v := range e.set.Load().list {
+				if v.stored != nil {
+					f(v.stored)
+				}
+			}
+		}
+	}
+}
+
+// stored counts the objects stored.
+func (s *variants) stored() int {
+	if s == nil {
+		return 0
+	}
+	n := 0
+	for _, v := range s.list {
+		if v.stored != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// get returns the place of a variant.
+func (s *variants) get(key string) variant {
+	if s != nil {
+		for i := range s.list {
+			if s.list[i].key == key {
+				return s.list[i]
+			}
+		}
+	}
+	return variant{}
+}
+
+// with returns s with v in its place, as the newest, and the objects that had to leave: those stored under another Vary,
+// and the oldest beyond maxVariants.
+func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object) {
+	out = &variants{vary: vary}
+	if s != nil && slices.Equal(s.vary, vary) {
+		for _, old := range s.list {
+			if old.key != v.key {
+				out.list = append(out.list, old)
+			}
+		}
+	} else if s != nil {
+		gone = s.objects(v.key)
+	}
+	if n := len(out.list) - (maxVariants - 1); n > 0 {
+		for _, old := range out.list[:n] {
+			if old.stored != nil {
+				gone = append(gone, old.stored)
+			}
+		}
+		out.list = slices.Delete(out.list, 0, n)
+	}
+	out.list = append(out.list, v)
+	return out, gone
+}
+
+// objects returns what is stored, apart from the variant named.
+func (s *variants) objects(but string) (all []*Object) {
+	for _, v := range s.list {
+		if v.key != but && v.stored != nil {
+			all = append(all, v.stored)
+		}
+	}
+	return all
+}
+
+// without returns s without o, stored or filling; nil when nothing is left.
+func (s *variants) without(o *Object) *variants {
+	if s == nil {
+		return nil
+	}
+	out := &variants{vary: s.vary, list: slices.Clone(s.list)}
+	for i := range out.list {
+		v := &out.list[i]
+		if v.stored == o {
+			v.stored = nil
+		}
+		if v.filling == o {
+			v.filling = nil
+		}
+	}
+	out.list = slices.DeleteFunc(out.list, func(v variant) bool { return v.stored == nil && v.filling == nil })
+	if len(out.list) == 0 {
+		return nil
+	}
+	return out
+}

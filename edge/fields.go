@@ -1,0 +1,257 @@
+package edge
+
+import (
+	"crypto/rand"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+
+	"selvage/cache"
+)
+
+// identity is what this node calls itself.
+type identity struct {
+	name string // in Via and Cache-Status
+	loop string // in CDN-Loop: told apart from other nodes, so that a chain of them is no loop
+}
+
+func newIdentity(configured string) identity {
+	if configured != "" {
+		return identity{name: configured, loop: configured}
+	}
+	return identity{name: "Selvage", loop: "selvage-" + rand.Text()}
+}
+
+// sensitive are the fields, and prefixes of fields, that routing, framing and caching rely on. A client that names one in
+// Connection wants a proxy to drop it on the way.
+var (
+	sensitive         = []string{"Host", "Cache-Control", "Authorization", "Cdn-Loop", "Via", "Forwarded"}
+	sensitivePrefixes = []string{"Content-", "X-Forwarded-"}
+)
+
+// checkFields returns 0 for a request's fields that may be acted on, else the status to refuse them with and why.
+func checkFields(h http.Header) (status int, reason string) {
+	for name := range connectionOptions(h) {
+		if slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes) {
+			return http.StatusBadRequest, "connection-names-" + strings.ToLower(name)
+		}
+	}
+	return 0, ""
+}
+
+// connectionOptions yields the names in Connection (RFC 9110, section 7.6.1), in canonical form.
+func connectionOptions(h http.Header) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for _, line := range h["Connection"] {
+			for option := range strings.SplitSeq(line, ",") {
+				option = textproto.TrimString(option)
+				if option != "" && !yield(textproto.CanonicalMIMEHeaderKey(option)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func hasAnyPrefix(s string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(s, prefix) })
+}
+
+// What a request loses on the way to the origin, beside hop-by-hop fields, those named in Connection and names with an
+// underscore (which CGI and its heirs take for a hyphen). Applications act on these fields (they choose hosts, schemes,
+// methods, paths and client addresses), and no cache key has them: a client that may send them may poison the cache.
+var (
+	removedFields = []string{
+		"Front-End-Https", "Proxy", "True-Client-Ip", "X-Client-Ip", "X-Method-Override", "X-Original-Url", "X-Real-Ip",
+		"X-Rewrite-Url", "X-Url-Scheme",
+		"Http2-Settings", // of an upgrade to h2c, which would open a tunnel past every check (RFC 9113, section 3.1)
+		"Content-Length", // written anew by whoever sends the body
+	}
+	removedPrefixes = []string{"X-Forwarded", "X-Http-Method"}
+)
+
+// outboundHeader returns the fields of a request as they go to the origin: a new map that shares no slice with in that it
+// changes. proto is the version the request came with. A protocol upgrade is left out; who wants one adds it.
+func outboundHeader(in http.Header, c clientInfo, proto string, id identity) http.Header {
+	out := withoutHopByHop(in)
+	maps.DeleteFunc(out, func(name string, _ []string) bool {
+		return slices.Contains(removedFields, name) || hasAnyPrefix(name, removedPrefixes) || strings.Contains(name, "_")
+	})
+	if acceptsTrailers(in) {
+		out["Te"] = []string{"trailers"}
+	}
+	c.announce(in, out)
+	out["Via"] = []string{viaWith(in, proto, id)}
+	out["Cdn-Loop"] = []string{appended(in["Cdn-Loop"], id.loop)}
+	return out
+}
+
+// inboundHeader returns the fields of an origin's response as they go to clients: a new map that shares its slices with in.
+// Alt-Svc would lead clients past the edge (RFC 7838), and fields about proxies are about proxies behind us.
+func inboundHeader(in http.Header) http.Header {
+	out := withoutHopByHop(in)
+	maps.DeleteFunc(out, func(name string, _ []string) bool {
+		return name == "Alt-Svc" || strings.HasPrefix(name, "Proxy-")
+	})
+	return out
+}
+
+// withoutHopByHop leaves out what concerns one connection (RFC 9110, section 7.6.1).
+func withoutHopByHop(in http.Header) http.Header {
+	out := make(http.Header, len(in)+8)
+	for name, values := range in {
+		if !cache.HopByHop(name) {
+			out[name] = values
+		}
+	}
+	for name := range connectionOptions(in) {
+		delete(out, name)
+	}
+	return out
+}
+
+// acceptsTrailers reports whether TE has the member "trailers", the one thing it can say of HTTP/2, and that gRPC needs
+// (RFC 9110, section 10.1.4).
+func acceptsTrailers(h http.Header) bool {
+	for _, line := range h["Te"] {
+		for member := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(textproto.TrimString(member), "trailers") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// viaWith returns the Via of a message received with proto (RFC 9110, section 7.6.3).
+func viaWith(in http.Header, proto string, id identity) string {
+	version := strings.TrimPrefix(proto, "HTTP/")
+	if version != "1.0" {
+		version = strings.TrimSuffix(version, ".0") // "2", "3": they have no minor version
+	}
+	return appended(in["Via"], version+" "+id.name)
+}
+
+// appended joins the lines of a list field, and a last member, to one line.
+func appended(lines []string, member string) string {
+	return strings.Join(append(slices.Clip(lines), member), ", ")
+}
+
+// maxLoop is how many CDN nodes a request may have come through. Honest chains are short.
+const maxLoop = 16
+
+// looped reports whether a request has been here before, or has been passed around for too long (RFC 8586, section 2): 508.
+func looped(h http.Header, id identity) bool {
+	members := 0
+	for _, line := range h["Cdn-Loop"] {
+		for member := range listMembers(line) {
+			node, _, _ := strings.Cut(member, ";")
+			members++
+			if members > maxLoop || strings.EqualFold(textproto.TrimString(node), id.loop) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// listMembers yields the members of a list field, cut at the commas outside quoted strings (RFC 9110, section 5.6.1).
+func listMembers(line string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for line != "" {
+			end := memberEnd(line, ',')
+			if member := textproto.TrimString(line[:end]); member != "" && !yield(member) {
+				return
+			}
+			line = line[min(end+1, len(line)):]
+		}
+	}
+}
+
+// memberEnd returns where the first separator outside quoted strings stands, or the length of s.
+func memberEnd(s string, separator byte) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == separator && !quoted:
+			return i
+		}
+	}
+	return len(s)
+}
+
+// rewriteLocation turns an absolute Location that names the origin into one under the name the client used. Others, and
+// those that do not parse, stay as they are.
+//
+// A redirect to https of the same name stays: it is meant, and the way back would be a loop.
+func rewriteLocation(location string, pool Pool, asked, scheme, host string) string {
+	u, err := url.Parse(location)
+	if err != nil || u.Host == "" || !owns(pool, *u, asked) {
+		return location
+	}
+	if u.Scheme == "https" && scheme == "http" && hostName(u.Host) == hostName(host) {
+		return location
+	}
+	_, rest, _ := strings.Cut(location, "//")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	return scheme + "://" + host + rest[end:]
+}
+
+// owns asks for a reference without scheme ("//host/path") under both.
+func owns(pool Pool, u url.URL, asked string) bool {
+	if u.Scheme != "" {
+		return pool.Owns(&u, asked)
+	}
+	plain, secure := u, u
+	plain.Scheme, secure.Scheme = "http", "https"
+	return pool.Owns(&plain, asked) || pool.Owns(&secure, asked)
+}
+
+// headerChanges is a compiled HeaderConfig. Immutable.
+type headerChanges struct {
+	remove   []string
+	set, add []field
+}
+
+// field is one field line, its name in canonical form.
+type field struct{ name, value string }
+
+func compileChanges(cfg HeaderConfig) headerChanges {
+	c := headerChanges{set: sortedFields(cfg.Set), add: sortedFields(cfg.Add)}
+	for _, name := range cfg.Remove {
+		c.remove = append(c.remove, http.CanonicalHeaderKey(name))
+	}
+	return c
+}
+
+// sortedFields gives a map from the configuration an order that does not change from start to start.
+func sortedFields(m map[string]string) []field {
+	var out []field
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, field{http.CanonicalHeaderKey(name), m[name]})
+	}
+	return out
+}
+
+// apply changes h: remove, then set, then add. Slices that h shares with others are left as they were.
+func (c headerChanges) apply(h http.Header) {
+	for _, name := range c.remove {
+		delete(h, name)
+	}
+	for _, f := range c.set {
+		h[f.name] = []string{f.value}
+	}
+	for _, f := range c.add {
+		h[f.name] = append(slices.Clip(h[f.name]), f.value)
+	}
+}

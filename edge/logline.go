@@ -1,0 +1,248 @@
+package edge
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// maxLogged bounds each piece of a request in a line; the rest of it is cut off.
+const maxLogged = 4 << 10
+
+func clip(s string) string { return s[:min(len(s), maxLogged)] }
+
+// verdict is the word for what the cache did, in logs and metrics.
+func (r *Result) verdict() string {
+	if !r.Looked {
+		return "none"
+	}
+	return r.Outcome.String()
+}
+
+func (r *Result) scheme() string {
+	if r.Secure {
+		return "https"
+	}
+	return "http"
+}
+
+// jsonLine is an object being written, one pair after the other. Names are ours and need no escaping.
+type jsonLine []byte
+
+func (l *jsonLine) name(name string) {
+	if (*l)[len(*l)-1] != '{' {
+		*l = append(*l, ',')
+	}
+	*l = append(append(append(*l, '"'), name...), `":`...)
+}
+
+func (l *jsonLine) text(name, value string) {
+	l.name(name)
+	*l = append(appendEscaped(append(*l, '"'), clip(value), escapeJSON), '"')
+}
+
+func (l *jsonLine) number(name string, value int64) {
+	l.name(name)
+	*l = strconv.AppendInt(*l, value, 10)
+}
+
+// millis writes milliseconds with three decimals.
+func (l *jsonLine) millis(name string, d time.Duration) {
+	l.name(name)
+	*l = appendMillis(*l, d)
+}
+
+// appendMillis never writes an exponent, and no negative duration: a clock that was set back took no time.
+func appendMillis(dst []byte, d time.Duration) []byte {
+	return strconv.AppendFloat(dst, float64(max(0, d).Microseconds())/1000, 'f', 3, 64)
+}
+
+// optionalText and flag leave out what says nothing.
+func (l *jsonLine) optionalText(name, value string) {
+	if value != "" {
+		l.text(name, value)
+	}
+}
+
+func (l *jsonLine) flag(name string, set bool) {
+	if set {
+		l.name(name)
+		*l = append(*l, "true"...)
+	}
+}
+
+// appendJSON writes r as one JSON object: always valid, on one line, in UTF-8, whatever the client sent.
+func appendJSON(dst []byte, r *Result) []byte {
+	l := jsonLine(append(dst, '{'))
+	l.name("time")
+	l = r.Begin.UTC().AppendFormat(l, `"2006-01-02T15:04:05.000Z"`)
+	if r.Client.IsValid() {
+		l.text("client", r.Client.String())
+	}
+	l.text("proto", r.Proto)
+	l.text("method", r.Method)
+	l.text("scheme", r.scheme())
+	l.text("host", r.Host)
+	l.text("target", r.Target)
+	l.number("status", int64(r.Status))
+	l.number("bytes", r.Bytes)
+	l.millis("first_ms", r.First)
+	l.millis("total_ms", r.Total)
+	l.optionalText("site", r.Site)
+	l.optionalText("route", r.Route)
+	l.cache(r)
+	l.origin(r)
+	l.optionalText("error", r.Error)
+	l.flag("aborted", r.Aborted)
+	l.optionalText("referer", r.Referer)
+	l.optionalText("agent", r.Agent)
+	return append(l, '}')
+}
+
+func (l *jsonLine) cache(r *Result) {
+	l.text("cache", r.verdict())
+	if !r.Looked {
+		return
+	}
+	l.optionalText("reason", string(r.Reason))
+	l.flag("stored", r.Stored)
+	l.optionalText("not_stored", string(r.NotStored))
+	l.flag("collapsed", r.Collapse)
+	if r.HasTTL {
+		l.number("ttl", int64(r.TTL.Seconds()))
+	}
+}
+
+func (l *jsonLine) origin(r *Result) {
+	l.optionalText("upstream", r.Upstream)
+	if r.Origin != 0 {
+		l.number("origin_status", int64(r.Origin))
+	}
+	if r.Forward != 0 {
+		l.millis("origin_ms", r.Forward)
+	}
+}
+
+// appendCombined writes r in the Combined Log Format of Apache.
+func appendCombined(dst []byte, r *Result) []byte {
+	if r.Client.IsValid() {
+		dst = r.Client.AppendTo(dst)
+	} else {
+		dst = append(dst, '-')
+	}
+	dst = r.Begin.AppendFormat(append(dst, " - - "...), `[02/Jan/2006:15:04:05 -0700] "`)
+	dst = appendEscaped(dst, clip(r.Method), escapeHex)
+	dst = appendEscaped(append(dst, ' '), clip(r.Target), escapeHex)
+	dst = append(appendEscaped(append(dst, ' '), r.Proto, escapeHex), `" `...)
+	dst = strconv.AppendInt(dst, int64(r.Status), 10)
+	dst = strconv.AppendInt(append(dst, ' '), r.Bytes, 10)
+	dst = appendQuotedOrDash(append(dst, ' '), r.Referer)
+	return appendQuotedOrDash(append(dst, ' '), r.Agent)
+}
+
+func appendQuotedOrDash(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, `"-"`...)
+	}
+	return append(appendEscaped(append(dst, '"'), clip(s), escapeHex), '"')
+}
+
+// textEncoder writes lines for people: columns that do not change their width from line to line come first.
+func textEncoder(colour bool) lineEncoder {
+	return func(dst []byte, r *Result) []byte {
+		dst = r.Begin.AppendFormat(dst, "15:04:05.000  ")
+		dst = appendStatus(dst, r.Status, colour)
+		dst = appendColumn(append(dst, "  "...), r.verdict(), 10)
+		dst = appendColumn(append(dst, ' '), r.why(), 24)
+		dst = appendRight(append(dst, ' '), string(appendMillis(nil, r.Total)), 10)
+		dst = appendRight(append(dst, " ms "...), strconv.FormatInt(r.Bytes, 10), 10)
+		dst = append(appendEscaped(append(dst, " B  "...), clip(r.Method), escapeHex), ' ')
+		dst = append(append(dst, r.scheme()...), "://"...)
+		dst = appendEscaped(dst, clip(r.Host), escapeHex)
+		dst = appendEscaped(dst, clip(r.Target), escapeHex)
+		if r.Client.IsValid() {
+			dst = r.Client.AppendTo(append(dst, "  "...))
+		}
+		if r.Error != "" {
+			dst = appendEscaped(append(dst, "  "...), clip(r.Error), escapeHex)
+		}
+		return dst
+	}
+}
+
+// why is the one word of the text log: what went wrong with storing, else what led to the outcome.
+func (r *Result) why() string {
+	switch {
+	case !r.Looked:
+		return ""
+	case r.NotStored != "":
+		return string(r.NotStored)
+	default:
+		return string(r.Reason)
+	}
+}
+
+func appendColumn(dst []byte, s string, width int) []byte {
+	return append(append(dst, s...), strings.Repeat(" ", max(0, width-len(s)))...)
+}
+
+func appendRight(dst []byte, s string, width int) []byte {
+	return append(append(dst, strings.Repeat(" ", max(0, width-len(s)))...), s...)
+}
+
+// appendStatus colours by class: green, cyan, yellow, red for 2xx to 5xx.
+func appendStatus(dst []byte, status int, colour bool) []byte {
+	class := status / 100
+	if !colour || class < 2 || class > 5 {
+		return strconv.AppendInt(dst, int64(status), 10)
+	}
+	dst = append(dst, [...]string{"\x1b[32m", "\x1b[36m", "\x1b[33m", "\x1b[31m"}[class-2]...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	return append(dst, "\x1b[0m"...)
+}
+
+// appendEscaped appends s with everything escaped that could end a line or a string, drive a terminal, or is not UTF-8.
+func appendEscaped(dst []byte, s string, escape func(dst []byte, bad rune, raw string) []byte) []byte {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		raw := s[i : i+size]
+		i += size
+		if r == '"' || r == '\\' || r == utf8.RuneError && size == 1 || !strconv.IsPrint(r) {
+			dst = escape(dst, r, raw)
+			continue
+		}
+		dst = append(dst, raw...)
+	}
+	return dst
+}
+
+const hexDigits = "0123456789abcdef"
+
+// escapeJSON writes \u escapes (RFC 8259, section 7). A byte that is not UTF-8 becomes U+FFFD: JSON has no way to say it.
+func escapeJSON(dst []byte, bad rune, _ string) []byte {
+	if bad == '"' || bad == '\\' {
+		return append(dst, '\\', byte(bad))
+	}
+	if bad > 0xffff {
+		bad -= 0x10000
+		dst = appendUnit(dst, 0xd800+bad>>10)
+		bad = 0xdc00 + bad&0x3ff
+	}
+	return appendUnit(dst, bad)
+}
+
+func appendUnit(dst []byte, unit rune) []byte {
+	return append(dst, '\\', 'u', hexDigits[unit>>12&15], hexDigits[unit>>8&15], hexDigits[unit>>4&15], hexDigits[unit&15])
+}
+
+// escapeHex writes each byte as \xNN, as Apache does.
+func escapeHex(dst []byte, bad rune, raw string) []byte {
+	if bad == '"' || bad == '\\' {
+		return append(dst, '\\', byte(bad))
+	}
+	for i := range len(raw) {
+		dst = append(dst, '\\', 'x', hexDigits[raw[i]>>4], hexDigits[raw[i]&15])
+	}
+	return dst
+}

@@ -1,0 +1,67 @@
+package edge
+
+import (
+	"net/http"
+	"time"
+)
+
+// piece is the most that is written before progress is looked at again.
+const piece = 256 << 10
+
+// head sends the final status and header section.
+func (x *exchange) head(status int) {
+	x.sending(status)
+	h := x.w.Header()
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // no guessing
+	}
+	x.w.WriteHeader(status)
+}
+
+// sending notes that the final head is on its way.
+func (x *exchange) sending(status int) {
+	x.sent, x.res.Status = true, status
+	x.res.First = x.clock.Now().Mono.Sub(x.start)
+}
+
+// write sends bytes of the body. On HTTP/1 the connection measures progress; on HTTP/2 many streams share one, so each
+// gets a deadline for every piece.
+func (x *exchange) write(p []byte) bool {
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if x.r.ProtoMajor >= 2 {
+			x.armWrite()
+		}
+		sent, err := x.w.Write(p[:n])
+		x.res.Bytes += int64(sent)
+		if err != nil {
+			x.cut("client: " + err.Error())
+			return false
+		}
+		p = p[n:]
+	}
+	return true
+}
+
+func (x *exchange) armWrite() {
+	now := time.Now()
+	if now.Sub(x.armed) > time.Second {
+		x.armed = now
+		x.out.SetWriteDeadline(now.Add(x.conf.timeouts.Write))
+	}
+}
+
+// cut notes that the client will not get the whole answer; finish ends it visibly.
+func (x *exchange) cut(why string) {
+	x.res.Aborted = true
+	x.res.Error = why
+}
+
+func (x *exchange) flush() { x.out.Flush() }
+
+// buffers are for streaming bodies that are not stored.
+var buffers = newBufferPool(32 << 10)
+
+func hasBody(method string, status int) bool {
+	return method != http.MethodHead && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}

@@ -1,0 +1,325 @@
+package purge
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"testing"
+
+	"selvage/cache"
+)
+
+var page = &cache.Target{
+	Site: "shop", Host: "www.example.com", URL: "www.example.com/a?b=1", Tags: []string{"product-7", "front"},
+}
+
+func mustAdd(t testing.TB, j *Journal, e Entry) uint64 {
+	t.Helper()
+	number, err := j.Add(e)
+	if err != nil {
+		t.Fatalf("Add(%+v): %v", e, err)
+	}
+	return number
+}
+
+func TestSelectors(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		add  Entry
+		want cache.Verdict
+	}{
+		{"everything", Entry{Kind: cache.Hard, All: true}, cache.Hard},
+		{"its site", Entry{Kind: cache.Hard, Sites: []string{"shop"}}, cache.Hard},
+		{"another site", Entry{Kind: cache.Hard, Sites: []string{"blog"}}, cache.Valid},
+		{"its host", Entry{Kind: cache.Soft, Hosts: []string{"www.example.com"}}, cache.Soft},
+		{"another host", Entry{Kind: cache.Soft, Hosts: []string{"example.com"}}, cache.Valid},
+		{"one of its tags", Entry{Kind: cache.MustValidate, Tags: []string{"front"}}, cache.MustValidate},
+		{"a tag that only begins like one of its own", Entry{Kind: cache.Hard, Tags: []string{"product"}}, cache.Valid},
+		{"its URL", Entry{Kind: cache.Hard, URLs: []string{"www.example.com/a?b=1"}}, cache.Hard},
+		{"its path with another query", Entry{Kind: cache.Hard, URLs: []string{"www.example.com/a"}}, cache.Valid},
+		{"a URL that reads like its host", Entry{Kind: cache.Hard, URLs: []string{"www.example.com"}}, cache.Valid},
+		{"a tag that reads like its site", Entry{Kind: cache.Hard, Tags: []string{"shop"}}, cache.Valid},
+		{"several selectors, the last of which matches",
+			Entry{Kind: cache.Hard, Sites: []string{"blog"}, Tags: []string{"x"}, URLs: []string{"y", page.URL}}, cache.Hard},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := NewJournal()
+			number := mustAdd(t, j, tt.add)
+			if got := j.Verdict(page, 0, number); got != tt.want {
+				t.Errorf("Verdict = %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestVerdictCountsNumbersAfterTheEpochUpToTheBegin(t *testing.T) {
+	j := NewJournal()
+	for _, kind := range []cache.Verdict{cache.Hard, cache.Soft, cache.MustValidate} { // 1, 2, 3
+		mustAdd(t, j, Entry{Kind: kind, URLs: []string{page.URL}})
+	}
+	for _, tt := range []struct {
+		after, upTo uint64
+		want        cache.Verdict
+	}{
+		{0, 0, cache.Valid},
+		{0, 1, cache.Hard},
+		{0, 3, cache.Hard}, // the severest, not the latest
+		{1, 1, cache.Valid},
+		{1, 2, cache.Soft},
+		{1, 3, cache.MustValidate},
+		{2, 3, cache.MustValidate},
+		{3, 3, cache.Valid},
+		{7, 3, cache.Valid}, // an object newer than the request
+	} {
+		if got := j.Verdict(page, tt.after, tt.upTo); got != tt.want {
+			t.Errorf("Verdict in (%d, %d] = %d, want %d", tt.after, tt.upTo, got, tt.want)
+		}
+	}
+}
+
+// A request that began at purge 1 asks when the same URL has been purged again.
+func TestALaterPurgeDoesNotHideTheOneThatCounts(t *testing.T) {
+	j := NewJournal()
+	purgeOf := Entry{Kind: cache.Hard, URLs: []string{page.URL}}
+	begin := mustAdd(t, j, purgeOf)
+	for later := range 3 {
+		if got := j.Verdict(page, begin-1, begin); got != cache.Hard {
+			t.Errorf("after %d later purges: Verdict = %d, want hard", later, got)
+		}
+		mustAdd(t, j, purgeOf)
+	}
+}
+
+// The other side: a follower whose fill began with it is not thrown out by a purge that came after both.
+func TestALaterPurgeAloneDoesNotCount(t *testing.T) {
+	j := NewJournal()
+	mustAdd(t, j, Entry{Kind: cache.Hard, URLs: []string{page.URL}})
+	begin := mustAdd(t, j, Entry{Kind: cache.Hard, Sites: []string{"blog"}})
+	mustAdd(t, j, Entry{Kind: cache.Hard, URLs: []string{page.URL}})
+	if got := j.Verdict(page, 1, begin); got != cache.Valid {
+		t.Errorf("Verdict = %d, want valid", got)
+	}
+}
+
+func TestAddRefuses(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		add  Entry
+		want error
+	}{
+		{"no kind", Entry{All: true}, errKind},
+		{"a kind beyond hard", Entry{Kind: cache.Hard + 1, All: true}, errKind},
+		{"no selector", Entry{Kind: cache.Hard}, errEmpty},
+		{"an empty name", Entry{Kind: cache.Hard, Tags: []string{"a", ""}}, errNoName},
+		{"an empty name beside all", Entry{Kind: cache.Hard, All: true, URLs: []string{""}}, errNoName},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			j := NewJournal()
+			if _, err := j.Add(tt.add); !errors.Is(err, tt.want) {
+				t.Errorf("Add = %v, want %v", err, tt.want)
+			}
+			if j.Applied() != 0 {
+				t.Errorf("Applied = %d after a refused purge, want 0", j.Applied())
+			}
+		})
+	}
+}
+
+// RFC 9111, section 4.4: the target URI, and what Location and Content-Location name, in one purge.
+func TestInvalidateIsOneMustValidatePurge(t *testing.T) {
+	j := NewJournal()
+	if got := j.Invalidate("www.example.com/other", page.URL); got != 1 || j.Applied() != 1 {
+		t.Errorf("Invalidate = %d and Applied = %d, want 1 and 1", got, j.Applied())
+	}
+	if got := j.Verdict(page, 0, 1); got != cache.MustValidate {
+		t.Errorf("Verdict = %d, want must-validate", got)
+	}
+	if got := j.Invalidate(); got != 1 {
+		t.Errorf("Invalidate of nothing = %d, want 1, the newest number", got)
+	}
+}
+
+func TestCollectingRaisesTheFloor(t *testing.T) {
+	j := NewJournal()
+	j.maxRows = 2
+	urls := func(kind cache.Verdict, url string) { mustAdd(t, j, Entry{Kind: kind, URLs: []string{url}}) }
+	urls(cache.Hard, "/1")         // 1
+	urls(cache.Soft, "/2")         // 2
+	urls(cache.Soft, "/1")         // 3: now /2 is the row purged longest ago
+	urls(cache.MustValidate, "/4") // 4 collects /2
+	for _, tt := range []struct {
+		after uint64
+		want  cache.Verdict
+		why   string
+	}{
+		{0, cache.Soft, "the floor, raised by a soft purge, and no more than that"},
+		{1, cache.Soft, "the floor is at 2"},
+		{2, cache.Valid, "at the floor: judged by the rows alone, and none is page's"},
+	} {
+		if got := j.Verdict(page, tt.after, 4); got != tt.want {
+			t.Errorf("Verdict after %d = %d, want %d: %s", tt.after, got, tt.want, tt.why)
+		}
+	}
+	urls(cache.Soft, "/5") // 5 collects /1
+	if got := j.Verdict(page, 0, 5); got != cache.Hard {
+		t.Errorf("Verdict = %d, want hard: a collected hard purge may not become a validation", got)
+	}
+	if len(j.rows) != 2 || j.aged.Len() != 2 {
+		t.Errorf("%d rows, %d in order of age, want 2 and 2", len(j.rows), j.aged.Len())
+	}
+}
+
+// model is the journal as one would explain it: a list of all entries.
+type model []Entry
+
+func (m model) verdict(t *cache.Target, after, upTo uint64) cache.Verdict {
+	worst := cache.Valid
+	for i, e := range m {
+		if number := uint64(i + 1); number > after && number <= upTo && matches(&e, t) {
+			worst = max(worst, e.Kind)
+		}
+	}
+	return worst
+}
+
+func matches(e *Entry, t *cache.Target) bool {
+	return e.All || slices.Contains(e.Sites, t.Site) || slices.Contains(e.Hosts, t.Host) || slices.Contains(e.URLs, t.URL) ||
+		slices.ContainsFunc(t.Tags, func(tag string) bool { return slices.Contains(e.Tags, tag) })
+}
+
+// Random purges and questions. For a reader who begins now the journal agrees with the model, as long as its object is not
+// below the floor; it is never milder than the model, for anyone.
+func TestJournalAgainstModel(t *testing.T) {
+	for _, limit := range []int{1, 3, 8, maxRows} {
+		for seed := range uint64(60) {
+			t.Run(fmt.Sprintf("rows=%d/seed=%d", limit, seed), func(t *testing.T) {
+				r := rand.New(rand.NewPCG(seed, uint64(limit)))
+				j, m := NewJournal(), model(nil)
+				j.maxRows = limit
+				for range 60 {
+					e := randomEntry(r)
+					m = append(m, e)
+					if got := mustAdd(t, j, e); got != uint64(len(m)) {
+						t.Fatalf("Add = %d, want %d", got, len(m))
+					}
+					compare(t, r, j, m)
+				}
+			})
+		}
+	}
+}
+
+func compare(t *testing.T, r *rand.Rand, j *Journal, m model) {
+	t.Helper()
+	target, applied, floor := randomTarget(r), j.Applied(), j.floorNumber()
+	after := r.Uint64N(applied + 1)
+	got, want := j.Verdict(target, after, applied), m.verdict(target, after, applied)
+	if got < want || (got > want && after >= floor) {
+		t.Fatalf("Verdict(%+v) in (%d, %d] = %d, want %d (floor %d)", *target, after, applied, got, want, floor)
+	}
+	earlier := r.Uint64N(applied + 1)
+	if got, want := j.Verdict(target, after, earlier), m.verdict(target, after, earlier); got < want {
+		t.Fatalf("Verdict(%+v) in (%d, %d] = %d, milder than %d", *target, after, earlier, got, want)
+	}
+}
+
+// floorNumber returns the newest purge that was collected.
+func (j *Journal) floorNumber() uint64 {
+	newest := uint64(0)
+	for _, m := range j.floor {
+		newest = max(newest, m.last)
+	}
+	return newest
+}
+
+func randomEntry(r *rand.Rand) Entry {
+	e := Entry{Kind: cache.Soft + cache.Verdict(r.IntN(3))}
+	for range 1 + r.IntN(3) {
+		name := string(rune('a' + r.IntN(5)))
+		switch r.IntN(20) {
+		case 0:
+			e.All = true
+		case 1, 2:
+			e.Sites = append(e.Sites, name)
+		case 3, 4:
+			e.Hosts = append(e.Hosts, name)
+		case 5, 6, 7, 8:
+			e.Tags = append(e.Tags, name)
+		default:
+			e.URLs = append(e.URLs, name)
+		}
+	}
+	return e
+}
+
+func randomTarget(r *rand.Rand) *cache.Target {
+	name := func() string { return string(rune('a' + r.IntN(5))) }
+	t := &cache.Target{Site: name(), Host: name(), URL: name()}
+	for range r.IntN(3) {
+		t.Tags = append(t.Tags, name())
+	}
+	return t
+}
+
+// Whatever others purge and collect meanwhile, a purge holds as soon as its number is told, for a reader who began then.
+func TestAPurgeHoldsOnceAcknowledged(t *testing.T) {
+	j := NewJournal()
+	j.maxRows = 4
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(1, uint64(w)))
+			for range 2000 {
+				target := randomTarget(r)
+				number := j.Invalidate(target.URL, "always")
+				if got := j.Verdict(target, number-1, number); got < cache.MustValidate {
+					t.Errorf("Verdict in (%d, %d] = %d, want must-validate at least", number-1, number, got)
+				}
+				if begin := j.Applied(); j.Verdict(target, number-1, begin) < cache.MustValidate {
+					t.Errorf("Verdict in (%d, %d] has lost purge %d", number-1, begin, number)
+				}
+			}
+		})
+	}
+	wg.Go(func() { // every purge names "always", so a reader who has read n may not miss it in (n-1, n]
+		always := &cache.Target{URL: "always"}
+		for range 8000 {
+			if n := j.Applied(); n > 0 && j.Verdict(always, n-1, n) < cache.MustValidate {
+				t.Errorf("Applied told %d before its rows were marked", n)
+			}
+		}
+	})
+	wg.Wait()
+	if got := j.Applied(); got != 8000 {
+		t.Errorf("Applied = %d after 8000 purges", got)
+	}
+}
+
+func TestVerdictDoesNotAllocate(t *testing.T) {
+	j := NewJournal()
+	number := mustAdd(t, j, Entry{Kind: cache.Soft, Tags: page.Tags, URLs: []string{page.URL}})
+	if n := testing.AllocsPerRun(100, func() { j.Verdict(page, 0, number) }); n != 0 {
+		t.Errorf("Verdict allocates %v times, want 0", n)
+	}
+}
+
+func BenchmarkVerdict(b *testing.B) {
+	j := NewJournal()
+	for i := range 100_000 {
+		j.Invalidate(fmt.Sprintf("www.example.com/%d", i))
+	}
+	applied := j.Applied()
+	for _, bb := range []struct {
+		name  string
+		after uint64
+	}{{"NothingNew", applied}, {"AfterAPurgeOfOthers", applied - 1}} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				j.Verdict(page, bb.after, applied)
+			}
+		})
+	}
+}
