@@ -38,7 +38,7 @@ type demoFile struct {
 // Cache-Control of the demo.
 const (
 	freshForever = "public, max-age=31536000, immutable"
-	freshPage    = "public, max-age=15, stale-while-revalidate=60"
+	freshPage    = "public, max-age=60, stale-while-revalidate=60"
 	freshPiece   = "public, max-age=10, stale-while-revalidate=60"
 	freshBolt    = "public, max-age=3600"
 	freshMissing = "public, max-age=5"

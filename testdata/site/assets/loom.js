@@ -64,5 +64,6 @@ async function ask() {
   button.disabled = false;
 }
 
+document.querySelectorAll("[data-origin]").forEach((e) => { e.textContent = location.origin; });
 button.addEventListener("click", ask);
 ask();
