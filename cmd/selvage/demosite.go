@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"path"
 	"strconv"
@@ -56,7 +55,7 @@ func newDemoSite(files fs.FS, weaving time.Duration) (*demoSite, error) {
 		return nil, err
 	}
 	s.files["/bolt.txt"] = newDemoFile(weaveBolt(), "text/plain; charset=utf-8", freshBolt)
-	s.handlers.HandleFunc("/", s.serveFile)
+	s.handlers.HandleFunc("GET /", s.serveFile)
 	s.handlers.HandleFunc("GET /account", s.serveAccount)
 	s.handlers.HandleFunc("GET /weave.svg", s.serveWeave)
 	return s, nil
@@ -127,15 +126,16 @@ func (s *demoSite) addPages(files fs.FS, names *strings.Replacer) error {
 	return nil
 }
 
-// contentType does not ask the system's tables, which differ from machine to machine.
+// contentType does not ask the system's tables, as package mime does: they differ from machine to machine.
 func contentType(extension string) string {
-	switch extension {
-	case ".woff":
-		return "font/woff"
-	case ".svg":
-		return "image/svg+xml"
-	}
-	return mime.TypeByExtension(extension)
+	return map[string]string{
+		".html": "text/html; charset=utf-8",
+		".css":  "text/css; charset=utf-8",
+		".js":   "text/javascript; charset=utf-8",
+		".svg":  "image/svg+xml",
+		".png":  "image/png",
+		".woff": "font/woff",
+	}[extension]
 }
 
 func newDemoFile(body []byte, contentType, fresh string) demoFile {
@@ -151,14 +151,13 @@ func (s *demoSite) serveFile(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", file.contentType)
 	w.Header().Set("Cache-Control", file.fresh)
-	switch {
-	case !ok:
+	if !ok {
 		w.WriteHeader(http.StatusNotFound)
 		w.Write(file.body)
-	default:
-		w.Header().Set("ETag", file.etag)
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file.body))
+		return
 	}
+	w.Header().Set("ETag", file.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(file.body))
 }
 
 // serveAccount answers with a page that is different each time, and for nobody to keep.
