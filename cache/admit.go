@@ -136,8 +136,16 @@ func (f facts) refusal(q *Query, p *Policy, r *Response, m *Meta) Reason {
 		return NotStoredAuth
 	case p.MaxObject > 0 && r.Length > p.MaxObject:
 		return NotStoredTooLarge
+	case isEventStream(r.Header):
+		return NotStoredStream
 	}
 	return f.useless(m)
+}
+
+// isEventStream reports whether a response goes on for as long as anyone listens, whatever it says of caching.
+func isEventStream(h http.Header) bool {
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(t), "text/event-stream")
 }
 
 // useless judges the last condition of section 3, that something says the response is cacheable, and whether a request
@@ -187,7 +195,7 @@ func understood(status int) bool {
 func refusesAll(reason Reason, status int) bool {
 	switch reason {
 	case NotStoredNoStore, NotStoredPrivate, NotStoredVaryStar, NotStoredSetCookie, NotStoredUnderstand,
-		NotStoredTooLarge, NotStoredFreshness:
+		NotStoredTooLarge, NotStoredStream, NotStoredFreshness:
 		return status < 500
 	case NotStoredStatus:
 		return status >= 200 && status < 400 && status != http.StatusNotModified

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"selvage/cache"
 	"selvage/origin"
@@ -19,7 +18,7 @@ func (x *exchange) pass(normalised bool) {
 	x.res.HasTTL = false
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
-	resp, err := x.ask(ctx, normalised)
+	resp, err := x.forward(ctx, normalised)
 	if err != nil {
 		x.passFailed(err)
 		return
@@ -49,7 +48,7 @@ func (x *exchange) passRange() {
 	x.pass(true)
 }
 
-func (x *exchange) ask(ctx context.Context, normalised bool) (*http.Response, error) {
+func (x *exchange) forward(ctx context.Context, normalised bool) (*http.Response, error) {
 	target := x.target(x.rawQuery, strings.Contains(x.r.RequestURI, "?"))
 	if normalised {
 		target = x.target(x.q.RawQuery, x.q.HasQuery)
@@ -64,21 +63,11 @@ func (x *exchange) ask(ctx context.Context, normalised bool) (*http.Response, er
 	if x.q.Present.Has(cache.HasUpgrade) {
 		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
-	forward := &interim{x: x}
-	defer forward.stop()
-	begin := x.clock.Now().Mono
-	resp, err := x.route.pool.RoundTrip(r.WithContext(forward.trace(ctx)))
-	x.asked(resp, x.clock.Now().Mono.Sub(begin))
+	informed := &interim{x: x}
+	defer informed.stop()
+	resp, took, err := x.ask(r.WithContext(informed.trace(ctx)), x.route.pool, x.q.Site)
+	x.heard(resp, took)
 	return resp, err
-}
-
-// asked notes what the origin said, and how long that took.
-func (x *exchange) asked(resp *http.Response, took time.Duration) {
-	x.res.Forward, x.res.Origin = took, 0
-	if resp != nil {
-		x.res.Origin, x.res.Upstream = resp.StatusCode, origin.Upstream(resp)
-	}
-	x.metrics.RecordOrigin(x.res.Site, x.res.Origin, took)
 }
 
 // passFailed answers when no head came: for what was wrong with the request's body first, else for the origin.
