@@ -173,6 +173,13 @@ func TestDecideWithStored(t *testing.T) {
 	}
 }
 
+func TestDecideOnHitDoesNotAllocate(t *testing.T) {
+	q, p, found := askedWith(), routePolicy(), Found{Meta: storedAs(t, routePolicy(), "Cache-Control: max-age=10")}
+	if n := testing.AllocsPerRun(100, func() { Decide(q, p, found, after(0)) }); n != 0 {
+		t.Errorf("Decide on a hit makes %v allocations, want 0", n)
+	}
+}
+
 func TestDecideTellsAgeAndTTL(t *testing.T) {
 	m := storedAs(t, routePolicy(), "Cache-Control: max-age=10, stale-while-revalidate=20", "Age: 1")
 	for _, c := range []struct {
