@@ -296,6 +296,19 @@ func TestStaleAllowed(t *testing.T) {
 	}
 }
 
+// Admit opens no windows where stale use is forbidden; a Meta that has them all the same, from an older disk, is not used.
+func TestForbidStaleOutweighsWindows(t *testing.T) {
+	m := &Meta{Lifetime: time.Second, WhileRevalidate: time.Hour, IfError: time.Hour, Unreachable: time.Hour, ForbidStale: true}
+	if d := Decide(askedWith(), routePolicy(), Found{Meta: m, Backoff: true}, Instant(2*time.Second)); d.Outcome != Revalidate {
+		t.Errorf("Decide = %v %s, want revalidate", d.Outcome, d.Reason)
+	}
+	for _, m := range []*Meta{m, {IfError: time.Hour, NoCache: true}} {
+		if reason, ok := StaleAllowed(m, Valid, Unreachable, Instant(2*time.Second)); ok {
+			t.Errorf("StaleAllowed(%+v) = %s, want it forbidden", m, reason)
+		}
+	}
+}
+
 func TestIsErrorStatus(t *testing.T) {
 	var got []int
 	for status := range 1000 {
