@@ -139,7 +139,7 @@ func (f facts) refusal(q *Query, p *Policy, r *Response, m *Meta) Reason {
 	case isEventStream(r.Header):
 		return NotStoredStream
 	}
-	return f.useless(m)
+	return f.worth(m)
 }
 
 // isEventStream reports whether a response goes on for as long as anyone listens, whatever it says of caching.
@@ -148,11 +148,11 @@ func isEventStream(h http.Header) bool {
 	return strings.EqualFold(strings.TrimSpace(t), "text/event-stream")
 }
 
-// useless judges the last condition of section 3, that something says the response is cacheable, and whether a request
+// worth judges the last condition of section 3, that something says the response is cacheable, and whether a request
 // could come to use it. A 5xx must be fresh now: a stored error is no fallback, but it would displace one.
-func (f facts) useless(m *Meta) Reason {
-	fresh := m.Lifetime > m.InitialAge && !m.NoCache
-	usable := fresh || m.Lifetime+max(m.WhileRevalidate, m.IfError) > m.InitialAge && !m.NoCache
+func (f facts) worth(m *Meta) Reason {
+	fresh := !m.NoCache && m.Lifetime > m.InitialAge
+	usable := !m.NoCache && m.Lifetime+max(m.WhileRevalidate, m.IfError) > m.InitialAge
 	switch {
 	case m.Status >= 500 && (f.basis == baseless || !fresh):
 		return NotStoredError

@@ -102,7 +102,8 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	if v == cache.Hard {
 		stale = nil
 	}
-	q := x.q // the fill outlives the request
+	q := x.q // the fill outlives the request, and is a GET also for HEAD
+	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone}
 	head := x.fillHeader()
 	route, query := x.route, x.target(x.q.RawQuery, x.q.HasQuery)
