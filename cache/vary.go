@@ -134,7 +134,7 @@ func parsePreference(member string) (preference, bool) {
 		switch {
 		case weighted || !ok || !isToken(name):
 			return p, false
-		case isField(name, "q"):
+		case sameToken(name, "q"):
 			weighted = true
 			if p.weight, ok = parseWeight(value); !ok {
 				return p, false
