@@ -159,7 +159,7 @@ func FuzzCanonicalPath(f *testing.F) {
 				t.Errorf("%q: %q has dot segments", raw, path)
 			}
 		}
-		if isCanonicalPath(raw) && path != raw {
+		if raw != "" && isCanonicalPath(raw) && path != raw {
 			t.Errorf("%q: the fast path says it is canonical, the slow one %q", raw, path)
 		}
 		if respelt, err := respellPath(path); err != nil || string(respelt) != path {
