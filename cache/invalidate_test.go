@@ -48,6 +48,7 @@ func TestInvalidated(t *testing.T) {
 		{"another scheme", "POST", 201, "https://example.com/x", "", []string{target}},
 		{"no hierarchical URI", "POST", 201, "mailto:a@example.com", "", []string{target}},
 		{"no URI", "POST", 201, "http://[x", "", []string{target}},
+		{"a path that no request can have", "POST", 201, "/x%00", "", []string{target}},
 		{"a control", "POST", 201, "/x\x01", "", []string{target}},
 	} {
 		q := requestWith(c.method)

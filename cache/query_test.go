@@ -48,7 +48,7 @@ func TestRequestControl(t *testing.T) {
 			control{MaxAge: 1 << 31, MinFresh: -1, MaxStale: -1}},
 		{"several lines add up", []string{"Cache-Control: max-age=5", "cache-control: no-store"},
 			control{NoStore: true, MaxAge: 5, MinFresh: -1, MaxStale: -1}},
-		{"a malformed directive fails alone", []string{"Cache-Control: max-age=x, min-fresh=-1, no-cache"},
+		{"a malformed directive fails alone", []string{"Cache-Control: max-age=x, max-age=, max-age, max-stale=y, min-fresh=-1, no-cache"},
 			control{NoCache: true, MaxAge: -1, MinFresh: -1, MaxStale: -1}},
 		{"a quote that never closes fails alone", []string{`Cache-Control: foo="bar, no-store`},
 			control{NoStore: true, MaxAge: -1, MinFresh: -1, MaxStale: -1}},

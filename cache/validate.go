@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -74,17 +75,22 @@ func (c TTLConfig) validateLifetime(report reporter, path string, lifetime time.
 	}
 }
 
-// validateStatus accepts final statuses and their classes, without those that are never stored as they are.
 func validateStatus(report reporter, path, key string) {
-	digits := strings.TrimSuffix(key, "xx")
-	status := deltaSeconds(digits)
 	switch {
-	case len(key) != 3 || status < 0 || len(digits) == 3 && (status < 200 || status > 599) ||
-		len(digits) == 1 && (status < 2 || status > 5) || len(digits) == 2:
+	case !isFinalStatus(key):
 		report(path, "neither a status nor a class of them", `write a status from "200" to "599", or "2xx" to "5xx"`)
 	case key == "206" || key == "304":
 		report(path, "a response with this status is never stored on its own", "remove it")
 	}
+}
+
+// isFinalStatus accepts the statuses that end a request, and their classes.
+func isFinalStatus(key string) bool {
+	if class, ok := strings.CutSuffix(key, "xx"); ok {
+		return len(class) == 1 && "2" <= class && class <= "5"
+	}
+	status, err := strconv.Atoi(key)
+	return err == nil && len(key) == 3 && 200 <= status && status <= 599
 }
 
 func (c StaleConfig) validate(report reporter) {
@@ -137,7 +143,7 @@ func (c KeyConfig) validate(report reporter) {
 	for i, name := range c.Headers {
 		at := nth("key.headers", i)
 		validateHeader(report, at, name)
-		if slices.Contains(neverFilled, textproto.CanonicalMIMEHeaderKey(name)) {
+		if slices.Contains(neverForwarded, textproto.CanonicalMIMEHeaderKey(name)) {
 			report(at, name+" is never sent to the origin on a fill", "remove it")
 		}
 	}
@@ -148,8 +154,8 @@ func (c KeyConfig) validate(report reporter) {
 	unique(report, "key.cookies", c.Cookies)
 }
 
-// neverFilled are request fields that say nothing about the stored response, because no fill carries them.
-var neverFilled = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+// neverForwarded are request fields that no fill carries, so that no stored response depends on them.
+var neverForwarded = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 	"Upgrade", "Te", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Expect"}
 
 func (c QueryConfig) validate(report reporter) {

@@ -80,6 +80,8 @@ func TestVariantKey(t *testing.T) {
 		{"languages: a weight of 0", "Accept-Language", []string{"Accept-Language: en;q=0"}, []string{"Accept-Language:"}, false},
 		{"languages: a prefix", "Accept-Language", []string{"Accept-Language: en"}, []string{"Accept-Language: en-GB"}, false},
 		{"languages: malformed, as they are", "Accept-Language", []string{"Accept-Language: en;q=x, de"}, []string{"Accept-Language: de, en;q=x"}, false},
+		{"languages: a parameter without a value", "Accept-Language", []string{"Accept-Language: en;x, de"}, []string{"Accept-Language: de, en;x"}, false},
+		{"types: a parameter behind the weight", "Accept", []string{"Accept: a/b;q=1;c=d, e/f"}, []string{"Accept: e/f, a/b;q=1;c=d"}, false},
 		{"charsets: case", "Accept-Charset", []string{"Accept-Charset: UTF-8"}, []string{"Accept-Charset: utf-8"}, true},
 		{"types: case and order", "Accept", []string{"Accept: Text/HTML, */*;q=0.1"}, []string{"Accept: */*;q=0.1,text/html"}, true},
 		{"types: names of parameters", "Accept", []string{"Accept: text/html;Level=1"}, []string{"Accept: text/html; level=1"}, true},
