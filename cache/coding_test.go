@@ -33,7 +33,7 @@ func TestAcceptEncoding(t *testing.T) {
 		{"several lines add up", []string{"gzip", "br;q=0.5"}, Brotli | Gzip, "br, gzip"},
 		{"a later line refuses", []string{"*", "gzip;q=0"}, Brotli | Zstd, "br, zstd"},
 		{"empty members", []string{",, gzip ,"}, Gzip, "gzip"},
-		{"a malformed weight fails alone", []string{"gzip;q=x, gzip;q=0.x, br;q=1.001, zstd;q=0.1234, br;q=, zstd"}, Zstd, "zstd"},
+		{"a malformed weight fails alone", []string{"gzip;q=x, gzip;q=0.x, br;q=1.001, br;q=0.1234, br;q=, zstd"}, Zstd, "zstd"},
 		{"a refusal wins over its opposite", []string{"gzip, gzip;q=0"}, 0, ""},
 	} {
 		lines := slices.Clone(c.lines)

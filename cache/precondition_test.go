@@ -77,6 +77,7 @@ func TestPreconditionOfResponse(t *testing.T) {
 		{"13.2.1: no error", "GET", match, 404, `"a"`, never, modified, Proceed},
 		{"a weak tag of the response", "GET", match, 200, `W/"a"`, never, modified, NotModified},
 		{"a response without a tag", "GET", match, 200, "", never, modified, Proceed},
+		{"nothing but W/ is no tag", "GET", "If-None-Match: W/", 200, "", never, modified, Proceed},
 		{"* and a response without a tag", "GET", "If-None-Match: *", 200, "", never, modified, NotModified},
 		{"a tag with a comma in it", "GET", `If-None-Match: "x", "b,c"`, 200, `"b,c"`, never, modified, NotModified},
 		{"a backslash escapes nothing", "GET", `If-None-Match: "b\", "c"`, 200, `"c"`, never, modified, NotModified},

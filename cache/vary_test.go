@@ -105,6 +105,7 @@ func TestVariantKey(t *testing.T) {
 func FuzzVariantKey(f *testing.F) {
 	f.Add("1", "23", "12", "3")
 	f.Add("a, b", "", "a", "b")
+	f.Add("c", "a\x00User-Agent\x00\x01b", "b\x00User-Agent\x00\x01c", "a") // collide where NUL ends a part
 	f.Add(`"a,b"`, "de;q=0.5, en", `"a, b"`, "en,de;q=0.50")
 	f.Fuzz(func(t *testing.T, agent1, referer1, agent2, referer2 string) {
 		vary := []string{"Referer", "User-Agent"}
