@@ -84,6 +84,19 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// isQuotedString reports whether s is one quoted string, closed at its end (section 5.6.4).
+func isQuotedString(s string) bool {
+	for i := 1; i < len(s) && s[0] == '"'; i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
+}
+
 // byteSet is a set of bytes.
 type byteSet [256]bool
 

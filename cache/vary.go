@@ -68,9 +68,10 @@ func fieldValue(f Fields, name string) string {
 }
 
 // spaceMembers gives every comma outside quoted strings one space behind it and none before. A recipient may join the lines
-// of a field with a comma and any optional whitespace (RFC 9110, section 5.3), so a field cannot mean anything by it.
+// of a field with a comma and any optional whitespace (RFC 9110, section 5.3), so a field cannot mean anything by it. A value
+// with a backslash, which may escape a space, is left as it is.
 func spaceMembers(value string) string {
-	if strings.IndexByte(value, ',') < 0 {
+	if strings.IndexByte(value, ',') < 0 || strings.IndexByte(value, '\\') >= 0 {
 		return trimOWS(value)
 	}
 	var out strings.Builder
@@ -139,6 +140,8 @@ func parsePreference(member string) (preference, bool) {
 			if weight, ok = parseWeight(value); !ok {
 				return preference{}, false
 			}
+		case !isToken(value) && !isQuotedString(value):
+			return preference{}, false
 		default:
 			text = append(append(text, ';'), strings.ToLower(name)...)
 			text = append(append(text, '='), value...)

@@ -59,6 +59,7 @@ func TestVariantKey(t *testing.T) {
 		{"spaces around commas", "Foo", []string{"Foo: 1,2"}, []string{"Foo: 1 ,\t2"}, true},
 		{"spaces elsewhere", "Foo", []string{"Foo: 1 2"}, []string{"Foo: 12"}, false},
 		{"spaces in quoted strings", "Foo", []string{`Foo: "1,2"`}, []string{`Foo: "1, 2"`}, false},
+		{"spaces beside a backslash", "Foo", []string{`Foo: "1\",2"`}, []string{`Foo: "1\", 2"`}, false},
 		{"empty members of an unknown field", "Foo", []string{"Foo: 1,,2"}, []string{"Foo: 1,2"}, false},
 		{"an empty member at the end", "Foo", []string{"Foo: 1,"}, []string{"Foo: 1"}, false},
 		{"spaces in what is no list", "User-Agent", []string{"User-Agent: a,b"}, []string{"User-Agent: a, b"}, false},
@@ -87,6 +88,9 @@ func TestVariantKey(t *testing.T) {
 		{"types: names of parameters", "Accept", []string{"Accept: text/html;Level=1"}, []string{"Accept: text/html; level=1"}, true},
 		{"types: values of parameters", "Accept", []string{"Accept: text/html;a=B"}, []string{"Accept: text/html;a=b"}, false},
 		{"types: a quoted comma", "Accept", []string{`Accept: a/b;c="d,e"`}, []string{`Accept: a/b;c="e,d"`}, false},
+		{"types: a quote that never closes", "Accept", []string{`Accept: a/b;c="d, e/f`}, []string{`Accept: e/f, a/b;c="d`}, false},
+		{"types: something behind the quote", "Accept", []string{`Accept: a/b;c="d"e, f/g`}, []string{`Accept: f/g, a/b;c="d"e`}, false},
+		{"types: an escaped quote", "Accept", []string{`Accept: a/b;c="\"", d/e`}, []string{`Accept: d/e, a/b;c="\""`}, true},
 		{"types: absent and empty", "Accept", nil, []string{"Accept:"}, false},
 	} {
 		vary := strings.Split(c.vary, ",")
