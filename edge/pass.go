@@ -24,12 +24,6 @@ func (x *exchange) pass(normalised bool) {
 		return
 	}
 	defer resp.Body.Close()
-	x.invalidate(resp)
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.tunnel(resp)
-		return
-	}
-	x.firstHand = true
 	h := x.w.Header()
 	for name, values := range inboundHeader(resp.Header) {
 		h[name] = values
@@ -37,6 +31,12 @@ func (x *exchange) pass(normalised bool) {
 	if loc := h.Get("Location"); loc != "" {
 		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
 	}
+	x.invalidate(resp.StatusCode, h)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(resp)
+		return
+	}
+	x.firstHand = true
 	x.addOwn(h)
 	x.stream(h, resp)
 }
@@ -89,8 +89,8 @@ func (x *exchange) passFailed(err error) {
 
 // invalidate tells the journal what a successful unsafe method has changed (RFC 9111, section 4.4), before the client
 // hears of it.
-func (x *exchange) invalidate(resp *http.Response) {
-	r := &cache.Response{Status: resp.StatusCode, Header: resp.Header}
+func (x *exchange) invalidate(status int, h http.Header) {
+	r := &cache.Response{Status: status, Header: h}
 	if urls := cache.Invalidated(&x.q, r, x.route.policy); len(urls) > 0 {
 		x.journal.Invalidate(urls...)
 	}
