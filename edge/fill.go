@@ -138,10 +138,22 @@ func (e *Edge) ask(r *http.Request, pool Pool, site string) (*http.Response, tim
 	resp, err := pool.RoundTrip(r)
 	if err == nil {
 		status = resp.StatusCode
+		e.allowSilence(resp)
 	}
 	took := e.clock.Now().Mono.Sub(begin)
 	e.metrics.RecordOrigin(site, status, took)
 	return resp, took, err
+}
+
+// allowSilence lifts the limit between two bytes for what is silent by nature: an event stream has its own limit, and a
+// tunnel keeps its own.
+func (e *Edge) allowSilence(resp *http.Response) {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		origin.SetGap(resp, 0)
+	case isEventStream(resp.Header):
+		origin.SetGap(resp, e.conf.Load().timeouts.Stream)
+	}
 }
 
 // heard notes for the log what the origin said, and how long that took.

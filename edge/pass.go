@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"selvage/cache"
-	"selvage/origin"
 )
 
 // pass sends the request to the origin and streams the answer; nothing is stored. With normalised, the target is the one
@@ -108,11 +107,7 @@ func (x *exchange) stream(h http.Header, resp *http.Response) {
 	if !hasBody(x.r.Method, resp.StatusCode) {
 		return
 	}
-	events := isEventStream(resp.Header)
-	if events {
-		origin.SetGap(resp, x.conf.timeouts.Stream)
-	}
-	eager := events || resp.ContentLength < 0
+	eager := resp.ContentLength < 0 || isEventStream(resp.Header)
 	if eager {
 		x.flush() // the head, before the first event
 	}
