@@ -173,6 +173,13 @@ func TestDecideWithStored(t *testing.T) {
 	}
 }
 
+func TestDecideOnHitDoesNotAllocate(t *testing.T) {
+	q, p, found := askedWith(), routePolicy(), Found{Meta: storedAs(t, routePolicy(), "Cache-Control: max-age=10")}
+	if n := testing.AllocsPerRun(100, func() { Decide(q, p, found, after(0)) }); n != 0 {
+		t.Errorf("Decide on a hit makes %v allocations, want 0", n)
+	}
+}
+
 func TestDecideTellsAgeAndTTL(t *testing.T) {
 	m := storedAs(t, routePolicy(), "Cache-Control: max-age=10, stale-while-revalidate=20", "Age: 1")
 	for _, c := range []struct {
@@ -286,6 +293,19 @@ func TestStaleAllowed(t *testing.T) {
 	}
 	if _, ok := StaleAllowed(nil, Valid, Unreachable, 0); ok {
 		t.Error("nothing stored may be used stale")
+	}
+}
+
+// Admit opens no windows where stale use is forbidden; a Meta that has them all the same, from an older disk, is not used.
+func TestForbidStaleOutweighsWindows(t *testing.T) {
+	m := &Meta{Lifetime: time.Second, WhileRevalidate: time.Hour, IfError: time.Hour, Unreachable: time.Hour, ForbidStale: true}
+	if d := Decide(askedWith(), routePolicy(), Found{Meta: m, Backoff: true}, Instant(2*time.Second)); d.Outcome != Revalidate {
+		t.Errorf("Decide = %v %s, want revalidate", d.Outcome, d.Reason)
+	}
+	for _, m := range []*Meta{m, {IfError: time.Hour, NoCache: true}} {
+		if reason, ok := StaleAllowed(m, Valid, Unreachable, Instant(2*time.Second)); ok {
+			t.Errorf("StaleAllowed(%+v) = %s, want it forbidden", m, reason)
+		}
 	}
 }
 

@@ -87,6 +87,7 @@ func TestParseDirectives(t *testing.T) {
 		{"a missing comma and a bad number", []string{"public max-age=x"}, maxAgeOf(malformed)},
 		{"an open quotation mark hides nothing", []string{`foo="bar, no-store`}, with(func(d *directives) { d.noStore = true })},
 		{"nor over lines", []string{`foo="bar`, `no-store, x="`}, with(func(d *directives) { d.noStore = true })},
+		{"an endless directive", []string{`private="` + strings.Repeat("x,", 1024) + `", max-age=5`}, with(func(d *directives) { d.private, d.maxAge = true, 5 })},
 		{"an open qualified form", []string{`private="Set-Cookie`}, with(func(d *directives) { d.private = true })},
 	} {
 		if diff := cmp.Diff(c.want, parseDirectives(c.lines), cmp.AllowUnexported(directives{})); diff != "" {

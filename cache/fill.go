@@ -187,11 +187,13 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 	s.trouble.drop(claim(f.Query, stale.Meta.Vary))
 	a := Freshen(f.Query, f.Policy, stale.Meta, r)
 	a.Meta.Epoch = epoch
-	o := stale.freshened(a.Meta)
-	if a.Store {
+	o := stale.freshened(a.Meta, VariantKey(f.Query, a.Meta.Vary))
+	switch {
+	case a.Store:
 		s.keep(o)
-	} else {
+	case a.HitForMiss: // it has become private, or refuses storing otherwise
 		s.remove(stale)
+		s.mark(f.Query, epoch)
 	}
 	return Answer{Object: o, Admission: a, Validated: true, Status: r.Status}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"sync"
+	"time"
 
 	"selvage/cache"
 	"selvage/origin"
@@ -101,7 +102,8 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	if v == cache.Hard {
 		stale = nil
 	}
-	q := x.q // the fill outlives the request
+	q := x.q // the fill outlives the request, and is a GET also for HEAD
+	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone}
 	head := x.fillHeader()
 	route, query := x.route, x.target(x.q.RawQuery, x.q.HasQuery)
@@ -109,25 +111,57 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone()}
 		setValidators(r.Header, validate)
 		if background {
-			return fetch(r.WithContext(ctx), route.pool)
+			resp, _, err := x.fetch(r.WithContext(ctx), route.pool, q.Site)
+			return resp, err
 		}
 		forward := &interim{x: x}
 		defer forward.stop()
-		begin := x.clock.Now().Mono
-		resp, err := fetch(r.WithContext(forward.trace(ctx)), route.pool)
-		x.asked(resp, x.clock.Now().Mono.Sub(begin))
+		resp, took, err := x.fetch(r.WithContext(forward.trace(ctx)), route.pool, q.Site)
+		x.heard(resp, took)
 		return resp, err
 	}
 	return f
 }
 
 // fetch asks the origin, and once more if no head came of the first attempt for a reason that may be gone.
-func fetch(r *http.Request, pool Pool) (*http.Response, error) {
-	resp, err := pool.RoundTrip(r)
+func (e *Edge) fetch(r *http.Request, pool Pool, site string) (*http.Response, time.Duration, error) {
+	resp, took, err := e.ask(r, pool, site)
 	if err == nil || r.Context().Err() != nil || !worthAnother(err) {
-		return resp, err
+		return resp, took, err
 	}
-	return pool.RoundTrip(r)
+	return e.ask(r, pool, site)
+}
+
+// ask makes one exchange with an origin, and counts it.
+func (e *Edge) ask(r *http.Request, pool Pool, site string) (*http.Response, time.Duration, error) {
+	begin, status := e.clock.Now().Mono, 0
+	resp, err := pool.RoundTrip(r)
+	if err == nil {
+		status = resp.StatusCode
+		e.allowSilence(resp)
+	}
+	took := e.clock.Now().Mono.Sub(begin)
+	e.metrics.RecordOrigin(site, status, took)
+	return resp, took, err
+}
+
+// allowSilence lifts the limit between two bytes for what is silent by nature: an event stream has its own limit, and a
+// tunnel keeps its own.
+func (e *Edge) allowSilence(resp *http.Response) {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		origin.SetGap(resp, 0)
+	case isEventStream(resp.Header):
+		origin.SetGap(resp, e.conf.Load().timeouts.Stream)
+	}
+}
+
+// heard notes for the log what the origin said, and how long that took.
+func (x *exchange) heard(resp *http.Response, took time.Duration) {
+	x.res.Forward = took
+	if resp != nil {
+		x.res.Origin, x.res.Upstream = resp.StatusCode, origin.Upstream(resp)
+	}
 }
 
 // worthAnother reports whether a second attempt may fare better. A time-out has taken its time, and an origin that talks

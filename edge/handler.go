@@ -77,7 +77,7 @@ func (x *exchange) serve() {
 			x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
 			return
 		case cache.Pass:
-			x.pass(false)
+			x.pass(true)
 			return
 		}
 		if x.fill(o, found.Verdict, d) {

@@ -7,10 +7,8 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 
 	"selvage/cache"
-	"selvage/origin"
 )
 
 // pass sends the request to the origin and streams the answer; nothing is stored. With normalised, the target is the one
@@ -19,18 +17,12 @@ func (x *exchange) pass(normalised bool) {
 	x.res.HasTTL = false
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
-	resp, err := x.ask(ctx, normalised)
+	resp, err := x.forward(ctx, normalised)
 	if err != nil {
 		x.passFailed(err)
 		return
 	}
 	defer resp.Body.Close()
-	x.invalidate(resp)
-	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.tunnel(resp)
-		return
-	}
-	x.firstHand = true
 	h := x.w.Header()
 	for name, values := range inboundHeader(resp.Header) {
 		h[name] = values
@@ -38,6 +30,12 @@ func (x *exchange) pass(normalised bool) {
 	if loc := h.Get("Location"); loc != "" {
 		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
 	}
+	x.invalidate(resp.StatusCode, h)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(resp)
+		return
+	}
+	x.firstHand = true
 	x.addOwn(h)
 	x.stream(h, resp)
 }
@@ -49,7 +47,7 @@ func (x *exchange) passRange() {
 	x.pass(true)
 }
 
-func (x *exchange) ask(ctx context.Context, normalised bool) (*http.Response, error) {
+func (x *exchange) forward(ctx context.Context, normalised bool) (*http.Response, error) {
 	target := x.target(x.rawQuery, strings.Contains(x.r.RequestURI, "?"))
 	if normalised {
 		target = x.target(x.q.RawQuery, x.q.HasQuery)
@@ -64,21 +62,11 @@ func (x *exchange) ask(ctx context.Context, normalised bool) (*http.Response, er
 	if x.q.Present.Has(cache.HasUpgrade) {
 		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
 	}
-	forward := &interim{x: x}
-	defer forward.stop()
-	begin := x.clock.Now().Mono
-	resp, err := x.route.pool.RoundTrip(r.WithContext(forward.trace(ctx)))
-	x.asked(resp, x.clock.Now().Mono.Sub(begin))
+	informed := &interim{x: x}
+	defer informed.stop()
+	resp, took, err := x.ask(r.WithContext(informed.trace(ctx)), x.route.pool, x.q.Site)
+	x.heard(resp, took)
 	return resp, err
-}
-
-// asked notes what the origin said, and how long that took.
-func (x *exchange) asked(resp *http.Response, took time.Duration) {
-	x.res.Forward, x.res.Origin = took, 0
-	if resp != nil {
-		x.res.Origin, x.res.Upstream = resp.StatusCode, origin.Upstream(resp)
-	}
-	x.metrics.RecordOrigin(x.res.Site, x.res.Origin, took)
 }
 
 // passFailed answers when no head came: for what was wrong with the request's body first, else for the origin.
@@ -100,8 +88,8 @@ func (x *exchange) passFailed(err error) {
 
 // invalidate tells the journal what a successful unsafe method has changed (RFC 9111, section 4.4), before the client
 // hears of it.
-func (x *exchange) invalidate(resp *http.Response) {
-	r := &cache.Response{Status: resp.StatusCode, Header: resp.Header}
+func (x *exchange) invalidate(status int, h http.Header) {
+	r := &cache.Response{Status: status, Header: h}
 	if urls := cache.Invalidated(&x.q, r, x.route.policy); len(urls) > 0 {
 		x.journal.Invalidate(urls...)
 	}
@@ -119,11 +107,7 @@ func (x *exchange) stream(h http.Header, resp *http.Response) {
 	if !hasBody(x.r.Method, resp.StatusCode) {
 		return
 	}
-	events := isEventStream(resp.Header)
-	if events {
-		origin.SetGap(resp, x.conf.timeouts.Stream)
-	}
-	eager := events || resp.ContentLength < 0
+	eager := resp.ContentLength < 0 || isEventStream(resp.Header)
 	if eager {
 		x.flush() // the head, before the first event
 	}

@@ -64,6 +64,11 @@ func (x *exchange) checkMessage() bool {
 
 // reduce builds the Query and picks the route.
 func (x *exchange) reduce(host string) bool {
+	if x.r.RequestURI == "*" { // OPTIONS of the server as a whole, which is this one (RFC 9110, section 9.3.7)
+		x.w.Header().Set("Allow", standardMethods)
+		x.give(answer{status: http.StatusNoContent})
+		return false
+	}
 	rawPath, rawQuery, hasQuery := splitTarget(x.r)
 	path, err := cache.CanonicalPath(rawPath)
 	if err != nil {

@@ -1,10 +1,12 @@
 package edge
 
 import (
+	"cmp"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -153,7 +155,8 @@ func (x *exchange) respondRange(o *cache.Object, spans []cache.Span, total int64
 		x.fail(http.StatusRequestedRangeNotSatisfiable, "", "the body has "+strconv.FormatInt(total, 10)+" bytes")
 		return
 	}
-	if b := o.Own.Body; !b.Complete() && spans[0].Start > b.Arrived()+farAhead {
+	furthest := slices.MaxFunc(spans, func(a, b cache.Span) int { return cmp.Compare(a.Start, b.Start) })
+	if b := o.Own.Body; !b.Complete() && furthest.Start > b.Arrived()+farAhead {
 		x.res.Reason = cache.PassRange
 		x.passRange()
 		return

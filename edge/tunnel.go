@@ -31,7 +31,7 @@ func (x *exchange) tunnel(resp *http.Response) {
 	}
 	defer client.Close()
 	x.sent, x.res.Status = true, http.StatusSwitchingProtocols
-	h := inboundHeader(resp.Header)
+	h := x.w.Header()
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", resp.Header.Get("Upgrade"))
 	x.addOwn(h)

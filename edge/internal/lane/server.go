@@ -38,7 +38,7 @@ type Config struct {
 	// Opened and Closed are told of every connection, in this order and once each. They must not block; nil is nobody.
 	Opened func(*Info)
 	Closed func(id uint64)
-	Logger  *slog.Logger // nil discards
+	Logger *slog.Logger // nil discards
 }
 
 // Server accepts connections, checks what comes on them, and has net/http serve the rest.
