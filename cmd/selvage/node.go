@@ -39,37 +39,41 @@ type node struct {
 // listenFunc opens a socket; nil is net.Listen.
 type listenFunc func(network, address string) (net.Listener, error)
 
-// newNode opens everything that f asks for: pools, the store, the listeners. Nothing is served before run.
-func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (n *node, err error) {
-	n = &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
-	defer func() {
-		if err != nil {
-			n.close()
-		}
-	}()
-	if n.pools, err = openPools(f.Origins, nil, nil, log); err != nil {
+// newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
+func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (*node, error) {
+	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
+	if err := n.open(f, listen); err != nil {
+		n.close()
 		return nil, err
+	}
+	return n, nil
+}
+
+// open wires the rooms, from the origins to the listeners.
+func (n *node) open(f *File, listen listenFunc) (err error) {
+	if n.pools, err = openPools(f.Origins, nil, nil, n.log); err != nil {
+		return err
 	}
 	clock, journal := cache.SystemClock(), purge.NewJournal()
 	if n.store, err = cache.NewStore(cache.StoreConfig{MaxBytes: f.Memory}, clock, journal); err != nil {
-		return nil, fmt.Errorf("memory tier: %w", err)
+		return fmt.Errorf("memory tier: %w", err)
 	}
 	n.admin = &admin{
-		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: log,
+		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
 	}
-	if err = n.admin.listen(f.Admin, m, os.Geteuid()); err != nil {
-		return nil, err
+	if err = n.admin.listen(f.Admin, n.machine, os.Geteuid()); err != nil {
+		return err
 	}
 	n.edge, err = edge.New(edge.Options{
-		Config: f.Config, Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: log,
+		Config: f.Config, Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
 		Version: thisBuild().Version, Listen: listen,
 	})
-	return n, err
+	return err
 }
 
 func (n *node) serveMetrics(w http.ResponseWriter, r *http.Request) { n.edge.Metrics().ServeHTTP(w, r) }
 
-// close lets go of what newNode opened and run does not close.
+// close lets go of what open opened, so far as it came, and run has not closed.
 func (n *node) close() {
 	if n.admin != nil {
 		n.admin.close()

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -175,6 +177,33 @@ func TestNode(t *testing.T) {
 	}
 	if _, err := os.Stat(tn.path("admin.sock")); !os.IsNotExist(err) {
 		t.Errorf("admin socket after the end: %v, want it gone", err)
+	}
+}
+
+// TestNodeOpensAllOrNothing: when one thing cannot be opened, what was opened before is let go.
+func TestNodeOpensAllOrNothing(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	socket := filepath.Join(socketFolder(t), "admin.sock")
+	for _, row := range []struct{ what, more string }{
+		{"the origin's certificates", `origins: {app: {urls: ["http://127.0.0.1:1"], tls: {ca: nowhere.pem}}}`},
+		{"the admin socket", "admin: {socket: node_test.go/is/no/folder}"},
+		{"a listener", fmt.Sprintf("admin: {socket: %s}\nlisteners: [{address: %q}]", socket, taken.Addr())},
+	} {
+		f := DefaultFile()
+		f.Memory = minMemory
+		read := loader{machine: testMachine(), places: make(map[string]place), broken: make(map[string]bool)}
+		read.decode(newSource("selvage.yaml", []byte(row.more)), reflect.ValueOf(&f).Elem())
+		if _, err := newNode(&f, "", testMachine(), log, nil); err == nil {
+			t.Errorf("%s cannot be opened: no error", row.what)
+		}
+	}
+	if _, err := os.Stat(socket); !os.IsNotExist(err) {
+		t.Errorf("admin socket of a node that did not start: %v, want it gone", err)
 	}
 }
 
