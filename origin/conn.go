@@ -102,6 +102,10 @@ func (c *conn) fail(failure *Failure) error {
 // broken says what the end of the connection means to the exchange in flight.
 func (c *conn) broken(err error) error {
 	switch {
+	case !c.served: // it hung up at once; net/http would call that an idle connection closed
+		failure := fail(typeTerminated, err)
+		failure.Upstream, failure.Unreachable = c.upstream, true
+		return failure
 	case c.x == nil, !c.follower.started(): // as it is: http.Transport may try another connection
 		return err
 	case c.follower.state == untilClose && err == io.EOF && !c.cutShort():

@@ -213,7 +213,7 @@ func (x *exchange) reason(err error) error {
 		return context.Cause(x.caller)
 	}
 	x.mu.Lock()
-	upload, connected, answered := x.upload, x.connected, x.answered
+	upload, connected, cut := x.upload, x.connected, x.headed || x.answered && isClosed(err)
 	x.mu.Unlock()
 	switch {
 	case upload != nil:
@@ -222,7 +222,7 @@ func (x *exchange) reason(err error) error {
 		return f
 	case !connected: // http.Transport would not even try: the request is at fault
 		return err
-	case answered && isClosed(err):
+	case cut: // in HTTP/2, by a reset stream
 		return x.complete(fail(typeResponseIncomplete, err))
 	case isClosed(err):
 		return x.complete(fail(typeTerminated, err))
