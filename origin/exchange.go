@@ -24,8 +24,8 @@ type exchange struct {
 	cancel   context.CancelCauseFunc
 
 	mu        sync.Mutex
-	gap       time.Duration
-	timer     *time.Timer // nil until the first wait
+	gap       time.Duration // of the answer's body; 0 is none
+	timer     *time.Timer   // nil until the first wait
 	waiting   wait
 	connected bool  // a connection took the request over
 	multiplex bool  // it speaks HTTP/2
@@ -138,10 +138,7 @@ func (x *exchange) await(what wait) {
 		return
 	}
 	x.waiting = what
-	limit := x.gap
-	if what == forHead {
-		limit = x.timeouts.FirstByte
-	}
+	limit := [...]time.Duration{forUpload: x.timeouts.Gap, forHead: x.timeouts.FirstByte, forBody: x.gap}[what]
 	switch {
 	case limit <= 0: // lifted
 		x.restLocked()

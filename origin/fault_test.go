@@ -249,6 +249,24 @@ func TestCancel(t *testing.T) {
 	}
 }
 
+// TestUploadDuringAnswer: once the answer has begun, an upload that moves does not hide that the answer does not.
+func TestUploadDuringAnswer(t *testing.T) {
+	withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
+		reader, writer := io.Pipe()
+		defer writer.Close()
+		time.AfterFunc(second, func() { io.WriteString(writer, "abc") })
+		_, body, err := exchangeOnce(p, newRequest(t, "POST", "/", reader))
+		wantFailure(t, err, typeReadTimeout, 504)
+		if body != "ab" {
+			t.Errorf("body = %q, want ab", body)
+		}
+	}, func(p *peer) {
+		p.head()
+		p.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+		p.hold()
+	})
+}
+
 // TestGap: limits between two bytes, and who may lift them.
 func TestGap(t *testing.T) {
 	slow := func(p *peer) {

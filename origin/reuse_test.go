@@ -163,6 +163,9 @@ func TestDeadKeptConnection(t *testing.T) {
 			r.Header.Set("Idempotency-Key", "1")
 			return r
 		}, false},
+		{"GET with a body is not", func(t *testing.T) *http.Request {
+			return newRequest(t, "GET", "/", strings.NewReader("a"))
+		}, false},
 		{"DELETE is not", func(t *testing.T) *http.Request { return newRequest(t, "DELETE", "/", nil) }, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
