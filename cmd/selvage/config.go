@@ -80,20 +80,13 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 		report("version", fmt.Sprintf("%d is not a version of this format", f.Version), "write version: 1")
 	}
 	f.validateMemory(m, report)
-	validateRoom(f.Config, report)
+	origins := make(map[string]bool)
 	for name, o := range f.Origins {
-		validateRoom(o, below("origins."+name, report))
+		origins[name] = true
+		o.Validate(below("origins."+name, report))
 	}
-	f.validateOriginNames(report)
+	f.Config.Validate(origins, report)
 	f.Admin.validate(m, below("admin", report))
-}
-
-func validateRoom(room any, report func(path, problem, hint string)) {
-	if v, ok := room.(interface {
-		Validate(report func(path, problem, hint string))
-	}); ok {
-		v.Validate(report)
-	}
 }
 
 // below makes paths relative to a section into paths of the file.
@@ -114,24 +107,6 @@ func (f *File) validateMemory(m machine, report func(path, problem, hint string)
 	case f.Memory > half && m.memoryLimit != math.MaxInt64:
 		report("memory", fmt.Sprintf("%s is more than half of the memory limit of %s", formatSize(f.Memory), formatSize(m.memoryLimit)),
 			fmt.Sprintf("at most %s, or raise the limit (GOMEMLIMIT, or the cgroup's)", formatSize(half)))
-	}
-}
-
-func (f *File) validateOriginNames(report func(path, problem, hint string)) {
-	known := make([]string, 0, len(f.Origins))
-	for name := range f.Origins {
-		known = append(known, name)
-	}
-	check := func(path, name string) {
-		if _, ok := f.Origins[name]; !ok && name != "" {
-			report(path, fmt.Sprintf("no origin is named %q", name), suggest(name, known, "the origins are"))
-		}
-	}
-	for i, site := range f.Sites {
-		check(fmt.Sprintf("sites.%d.origin", i), site.Origin)
-		for j, route := range site.Routes {
-			check(fmt.Sprintf("sites.%d.routes.%d.origin", i, j), route.Origin)
-		}
 	}
 }
 

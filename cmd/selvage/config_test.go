@@ -5,6 +5,8 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,33 @@ func TestAcceptedFiles(t *testing.T) {
 			t.Errorf("check %s: exit code = %d, want 0\n%s", name, code, stderr)
 		}
 	}
+}
+
+// TestEverythingNamesEveryKey: the file that shows every key does. So a key that is added is shown, and read at least once.
+func TestEverythingNamesEveryKey(t *testing.T) {
+	text, err := os.ReadFile(goldenConfig + "/ok/everything.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := make(map[string]bool)
+	for _, name := range regexp.MustCompile(`([a-z_]+):(?: |\n)`).FindAllStringSubmatch(string(text), -1) {
+		given[name[1]] = true
+	}
+	var visit func(of reflect.Type)
+	visit = func(of reflect.Type) {
+		switch of.Kind() {
+		case reflect.Slice, reflect.Map, reflect.Pointer:
+			visit(of.Elem())
+		case reflect.Struct:
+			for _, f := range reflect.VisibleFields(of) {
+				if name := f.Tag.Get("yaml"); name != "" && !given[name] {
+					t.Errorf("everything.yaml does not have %s of %v", name, of)
+				}
+				visit(f.Type)
+			}
+		}
+	}
+	visit(reflect.TypeFor[File]())
 }
 
 // TestRefusedFiles: what is wrong with every file in bad stands in the .txt beside it.

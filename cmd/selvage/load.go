@@ -26,6 +26,7 @@ type loader struct {
 	places   map[string]place // by canonical path
 	broken   map[string]bool  // canonical paths that could not be read, or hold a key that could not
 	unread   bool             // a whole file could not be read: what it should hold is not missed
+	nameless bool             // no origin could be read: nor is one that is asked for by name
 }
 
 // LoadFile reads and checks a configuration file and those it includes. The error is Diagnostics: everything that is
@@ -40,6 +41,7 @@ func LoadFile(name string, m machine) (*File, error) {
 		l.decode(main, reflect.ValueOf(&f).Elem())
 		l.include(&f, filepath.Dir(name))
 	}
+	l.nameless = len(f.Origins) == 0 && l.broken["origins"]
 	if !l.unread {
 		f.validate(m, l.judge)
 	}
@@ -192,7 +194,7 @@ func (l *loader) reportAt(at position, path, problem, hint string) {
 func (l *loader) judge(path, problem, hint string) {
 	path = canonical(path)
 	_, given := l.places[path]
-	if l.broken[path] || !given && l.broken[parent(path)] {
+	if l.broken[path] || !given && l.broken[parent(path)] || l.nameless && strings.HasSuffix(path, ".origin") {
 		return
 	}
 	nearest := path

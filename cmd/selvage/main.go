@@ -34,24 +34,31 @@ const (
 
 // commands is the command line.
 type commands struct {
+	Run     runCommand     `cmd:"" help:"Serve: a configuration file, one site from flags, or the demo."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file."`
 	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
-// console is where a verb writes.
+// console is where a verb reads and writes.
 type console struct {
-	out, err           io.Writer
-	outIsTerm, errTerm bool
-	machine            machine
+	out, err         io.Writer
+	outTerm, errTerm bool // whether they are terminals
+	width            int  // of the terminal, in characters; 0 is unknown
+	machine          machine
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], console{
-		out: os.Stdout, outIsTerm: term.IsTerminal(int(os.Stdout.Fd())),
-		err: os.Stderr, errTerm: term.IsTerminal(int(os.Stderr.Fd())),
-		machine: thisMachine(),
-	}))
+	os.Exit(run(os.Args[1:], thisConsole()))
+}
+
+func thisConsole() console {
+	out, err := int(os.Stdout.Fd()), int(os.Stderr.Fd())
+	width, _, _ := term.GetSize(out)
+	return console{
+		out: os.Stdout, err: os.Stderr, outTerm: term.IsTerminal(out), errTerm: term.IsTerminal(err),
+		width: width, machine: thisMachine(),
+	}
 }
 
 // run runs one command and returns its exit code.
