@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -344,3 +345,9 @@ func clientTLS(c net.Conn, protos ...string) *tls.Conn {
 }
 
 func repeat(s string, n int) string { return string(bytes.Repeat([]byte(s), n)) }
+
+// advance lets the time of a bubble pass.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
