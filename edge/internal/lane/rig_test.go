@@ -346,6 +346,9 @@ func clientTLS(c net.Conn, protos ...string) *tls.Conn {
 
 func repeat(s string, n int) string { return string(bytes.Repeat([]byte(s), n)) }
 
+// advanceOnly lets the time of a bubble pass; for goroutines beside the test.
+func advanceOnly(d time.Duration) { <-time.After(d) }
+
 // advance lets the time of a bubble pass.
 func advance(d time.Duration) {
 	<-time.After(d)
