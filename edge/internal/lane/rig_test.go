@@ -202,6 +202,10 @@ func (l *memListener) dial() *memConn {
 	return client
 }
 
+func (l *memListener) dialContext(context.Context, string, string) (net.Conn, error) {
+	return l.dial(), nil
+}
+
 // rig is a Server on a listener in memory.
 type rig struct {
 	*Server
@@ -340,8 +344,10 @@ var serverTLS = sync.OnceValue(func() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 })
 
-func clientTLS(c net.Conn, protos ...string) *tls.Conn {
-	return tls.Client(c, &tls.Config{InsecureSkipVerify: true, ServerName: "test", NextProtos: protos})
+func clientTLS(c net.Conn, protos ...string) *tls.Conn { return tls.Client(c, clientConfig(protos...)) }
+
+func clientConfig(protos ...string) *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, ServerName: "test", NextProtos: protos}
 }
 
 func repeat(s string, n int) string { return string(bytes.Repeat([]byte(s), n)) }
