@@ -19,7 +19,8 @@ const readSize = 16 << 10
 // strictly one after the other, so at most one exchange is in flight.
 type conn struct {
 	net.Conn
-	wire *wire // below TLS; nil without
+	upstream string
+	wire     *wire // below TLS; nil without
 
 	// Owned by whoever reads: http.Transport's read loop, or the reader of a body while that waits.
 	buf   []byte
@@ -32,7 +33,9 @@ type conn struct {
 	served   bool      // an exchange was begun here
 }
 
-func newConn(c net.Conn, w *wire) *conn { return &conn{Conn: c, wire: w, buf: make([]byte, readSize)} }
+func newConn(c net.Conn, w *wire, upstream string) *conn {
+	return &conn{Conn: c, upstream: upstream, wire: w, buf: make([]byte, readSize)}
+}
 
 // begin expects the answer to x. Its request has not been written.
 func (c *conn) begin(x *exchange) {
@@ -80,24 +83,35 @@ func (c *conn) refuse(burst []byte, n int, failure *Failure) ([]byte, error) {
 	case c.x == nil && c.served: // between two exchanges: nobody's failure, the connection is simply over
 		return nil, io.EOF
 	case c.x == nil: // it spoke first
+		failure.Upstream = c.upstream
 		return nil, failure
 	case c.follower.state == idle && c.follower.bare: // the answer cannot have a body, so its head is good
 		return burst[:n], io.EOF
 	}
+	return nil, c.fail(failure)
+}
+
+// fail ends the exchange in flight, after some bytes of an answer. The error that Read returns would not do: net/http may read
+// it as the end of a line, and tries a request again whose kept connection fails at the first byte.
+func (c *conn) fail(failure *Failure) error {
 	c.x.gotByte()
 	c.x.fail(failure)
-	return nil, c.x.complete(failure)
+	return failure
 }
 
 // broken says what the end of the connection means to the exchange in flight.
 func (c *conn) broken(err error) error {
 	switch {
+	case !c.served: // it hung up at once; net/http would call that an idle connection closed
+		failure := fail(typeTerminated, err)
+		failure.Upstream, failure.Unreachable = c.upstream, true
+		return failure
 	case c.x == nil, !c.follower.started(): // as it is: http.Transport may try another connection
 		return err
 	case c.follower.state == untilClose && err == io.EOF && !c.cutShort():
 		return io.EOF
 	default:
-		return c.x.complete(fail(typeResponseIncomplete, unexpected(err)))
+		return c.fail(fail(typeResponseIncomplete, unexpected(err)))
 	}
 }
 

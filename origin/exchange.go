@@ -24,8 +24,8 @@ type exchange struct {
 	cancel   context.CancelCauseFunc
 
 	mu        sync.Mutex
-	gap       time.Duration
-	timer     *time.Timer // nil until the first wait
+	gap       time.Duration // of the answer's body; 0 is none
+	timer     *time.Timer   // nil until the first wait
 	waiting   wait
 	connected bool  // a connection took the request over
 	multiplex bool  // it speaks HTTP/2
@@ -138,10 +138,7 @@ func (x *exchange) await(what wait) {
 		return
 	}
 	x.waiting = what
-	limit := x.gap
-	if what == forHead {
-		limit = x.timeouts.FirstByte
-	}
+	limit := [...]time.Duration{forUpload: x.timeouts.Gap, forHead: x.timeouts.FirstByte, forBody: x.gap}[what]
 	switch {
 	case limit <= 0: // lifted
 		x.restLocked()
@@ -213,7 +210,7 @@ func (x *exchange) reason(err error) error {
 		return context.Cause(x.caller)
 	}
 	x.mu.Lock()
-	upload, connected, answered := x.upload, x.connected, x.answered
+	upload, connected, cut := x.upload, x.connected, x.headed || x.answered && isClosed(err)
 	x.mu.Unlock()
 	switch {
 	case upload != nil:
@@ -222,7 +219,7 @@ func (x *exchange) reason(err error) error {
 		return f
 	case !connected: // http.Transport would not even try: the request is at fault
 		return err
-	case answered && isClosed(err):
+	case cut: // in HTTP/2, by a reset stream
 		return x.complete(fail(typeResponseIncomplete, err))
 	case isClosed(err):
 		return x.complete(fail(typeTerminated, err))

@@ -37,16 +37,16 @@ type follower struct {
 type state int
 
 const (
-	idle        state = iota // nothing: no request is in flight
-	statusLine               //
-	fieldLine                //
-	counted                  // the rest of a body with a Content-Length
-	chunkSize                //
-	chunkData                //
-	chunkEnd                 // the CRLF after a chunk's data
-	trailerLine              //
-	untilClose               // a body that ends with the connection
-	tunnel                   // another protocol, after 101
+	idle state = iota // nothing: no request is in flight
+	statusLine
+	fieldLine
+	counted // the rest of a body with a Content-Length
+	chunkSize
+	chunkData
+	chunkEnd // the CRLF after a chunk's data
+	trailerLine
+	untilClose // a body that ends with the connection
+	tunnel     // another protocol, after 101
 )
 
 // begin expects an answer to a request.

@@ -104,7 +104,7 @@ func (u *upstream) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	if err != nil {
 		return nil, connectFailure(u.name, err)
 	}
-	return newConn(c, nil), nil
+	return newConn(c, nil, u.name), nil
 }
 
 // dialTLS makes a connection for what the upstream chooses: HTTP/1, held to strict framing above TLS, or HTTP/2, which
@@ -125,7 +125,7 @@ func (u *upstream) dialTLS(ctx context.Context, _, _ string) (net.Conn, error) {
 	if secure.ConnectionState().NegotiatedProtocol == "h2" {
 		return secure, nil
 	}
-	return newConn(secure, below), nil
+	return newConn(secure, below, u.name), nil
 }
 
 func (u *upstream) connect(ctx context.Context) (net.Conn, error) {

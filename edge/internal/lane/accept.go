@@ -90,7 +90,7 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
 	}
 	if s.draining.Load() {
-		l.cutIdle(time.Now().Add(drainGrace)) // the sweep may have been before we set ours
+		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
 	}
 	t := tls.Server(l, config)
 	err := t.HandshakeContext(context.Background())

@@ -7,9 +7,9 @@ import (
 
 // The read deadline of a conn. Ours while it waits for a head, of whoever sets it from above at all other times.
 
-// drainGrace is how long a connection may stay idle once the server drains. A request that crossed our decision on the wire
-// is still served.
-const drainGrace = 250 * time.Millisecond
+// idleGrace is how long a connection may be idle at least, when its place is wanted or the server drains. A request that
+// crosses our decision on the wire is still served.
+const idleGrace = 250 * time.Millisecond
 
 // await makes the deadline ours. The first head is expected sooner than the next one: nobody connects to be silent.
 func (c *conn) await() {
@@ -21,8 +21,8 @@ func (c *conn) await() {
 	}
 	c.mu.Lock()
 	c.waiting, c.quiet = true, true
-	if c.link.srv.draining.Load() && (patience == 0 || patience > drainGrace) {
-		patience = drainGrace
+	if c.link.srv.draining.Load() && (patience == 0 || patience > idleGrace) {
+		patience = idleGrace
 	}
 	c.expectLocked(patience)
 	c.mu.Unlock()

@@ -63,30 +63,44 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 	if fields > limits.Fields {
 		return faultManyFields
 	}
-	return checkFieldsHTTP2(r.Header, r.Host)
-}
-
-// checkFieldsHTTP2 checks the fields whose meaning is the lane's business.
-func checkFieldsHTTP2(h http.Header, authority string) *fault {
-	if hosts := h["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != authority {
+	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {
 		return faultHosts // RFC 9113, section 8.3.1
 	}
-	lengths := h["Content-Length"]
+	if f := checkLengthHTTP2(r); f != nil {
+		return f
+	}
+	return checkFieldsHTTP2(r)
+}
+
+// checkLengthHTTP2 checks Content-Length, of which net/http takes the first it is given, one it cannot read for 0, and any
+// for a request without content, where it contradicts the frames (RFC 9113, section 8.1.1).
+func checkLengthHTTP2(r *http.Request) *fault {
+	lengths := r.Header["Content-Length"]
+	if len(lengths) == 0 {
+		return nil
+	}
 	if len(lengths) > 1 {
 		return faultLengths
 	}
-	if len(lengths) == 1 {
-		// net/http takes a length that it cannot read for 0.
-		if f := new(head).contentLength([]byte(lengths[0])); f != nil {
-			return f
+	var h head
+	if f := h.contentLength([]byte(lengths[0])); f != nil {
+		return f
+	}
+	if h.length != r.ContentLength {
+		return faultLength
+	}
+	return nil
+}
+
+// checkFieldsHTTP2 checks further fields as head.field does. net/http has taken the Trailer field apart, and dropped what it
+// knows to be forbidden.
+func checkFieldsHTTP2(r *http.Request) *fault {
+	for name := range r.Trailer {
+		if forbiddenTrailer([]byte(name)) {
+			return faultTrailer
 		}
 	}
-	for _, v := range h["Trailer"] {
-		if f := checkTrailerNames([]byte(v)); f != nil {
-			return f
-		}
-	}
-	if expects := h["Expect"]; len(expects) > 1 || len(expects) == 1 && !named([]byte(expects[0]), "100-continue") {
+	if expects := r.Header["Expect"]; len(expects) > 1 || len(expects) == 1 && !named([]byte(expects[0]), "100-continue") {
 		return faultExpect
 	}
 	return nil

@@ -47,7 +47,7 @@ type link struct {
 	// guarded by writing
 	writing  sync.Mutex
 	patience time.Duration // as set from above; 0 is the server's, negative is none at all
-	armed    time.Time     // the deadline on the socket
+	armed    time.Time     // the end of the tick
 }
 
 // phase is what a link is doing.
@@ -88,8 +88,8 @@ func (l *link) Write(p []byte) (int, error) {
 	}
 }
 
-// writeOn writes some of p. A deadline that passes is an error only if nothing has moved for the whole patience: it is
-// armed ahead of need, so that a busy connection seldom pays for it.
+// writeOn writes some of p. The socket tells of progress only when a write ends, so its deadline is a tick, a quarter of the
+// patience: one that passes is an error only if nothing has moved for as long as the patience lasts.
 func (l *link) writeOn(p []byte) (int, error) {
 	for start := time.Now(); ; {
 		if err := l.arm(); err != nil {
@@ -99,7 +99,7 @@ func (l *link) writeOn(p []byte) (int, error) {
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, l.unlessTimeout(err)
 		}
-		if patience := l.patienceNow(); patience < 0 || time.Since(start) >= patience {
+		if patience := l.patienceNow(); patience < 0 || patience > 0 && time.Since(start) >= patience {
 			return 0, err
 		}
 	}
@@ -126,26 +126,30 @@ func (l *link) patienceLocked() time.Duration {
 	return l.patience
 }
 
-// arm moves the socket's deadline on when less than three quarters of the patience are left on it.
+// arm begins a new tick if the last is over, so that a busy connection seldom pays for it.
 func (l *link) arm() error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
-	patience := l.patienceLocked()
-	switch now := time.Now(); {
-	case patience < 0:
+	if l.patienceLocked() < 0 {
 		return os.ErrDeadlineExceeded
-	case patience == 0 && l.armed.IsZero(), patience > 0 && l.armed.Sub(now) > patience/4*3 && l.armed.Sub(now) <= patience:
-		return nil
-	case patience == 0:
-		return l.armLocked(time.Time{})
-	default:
-		return l.armLocked(now.Add(patience))
 	}
+	if time.Now().Before(l.armed) {
+		return nil
+	}
+	return l.tickLocked()
 }
 
-func (l *link) armLocked(t time.Time) error {
-	l.armed = t
-	return l.Conn.SetWriteDeadline(t)
+// tickLocked sets the socket's deadline; none without a patience.
+func (l *link) tickLocked() error {
+	patience := l.patienceLocked()
+	if patience == 0 && l.armed.IsZero() {
+		return nil
+	}
+	l.armed = time.Time{}
+	if patience > 0 {
+		l.armed = time.Now().Add(max(patience/4, time.Millisecond))
+	}
+	return l.Conn.SetWriteDeadline(l.armed)
 }
 
 // SetWriteDeadline sets the patience to what is left until t; zero is the server's own. A time that has passed ends writing
@@ -156,18 +160,18 @@ func (l *link) SetWriteDeadline(t time.Time) error {
 	patience := time.Duration(0)
 	if !t.IsZero() {
 		if patience = time.Until(t); patience <= 0 {
-			l.patience = -1
-			return l.armLocked(t)
+			l.patience, l.armed = -1, time.Time{}
+			return l.Conn.SetWriteDeadline(t)
 		}
 	}
 	if patience == l.patience {
 		return nil
 	}
-	l.patience = patience
-	if patience = l.patienceLocked(); patience == 0 {
-		return l.armLocked(time.Time{})
+	spent := l.patience < 0
+	if l.patience = patience; spent {
+		l.armed = time.Now() // the socket's deadline has passed: it has to be set or lifted
 	}
-	return l.armLocked(time.Now().Add(patience))
+	return l.tickLocked()
 }
 
 // SetDeadline sets both; the write side as SetWriteDeadline does.

@@ -67,7 +67,7 @@ func (r *registry) shaken() {
 	r.changed.Broadcast()
 }
 
-// evictLocked cuts the connection that has been idle longest, if there is one.
+// evictLocked cuts the connection that has been idle longest, if there is one. One that has just come gets its grace.
 func (r *registry) evictLocked() {
 	for {
 		var oldest *link
@@ -82,7 +82,7 @@ func (r *registry) evictLocked() {
 		// Marked first: a request that comes at the same moment must find the mark to take it off.
 		oldest.evicted.Store(true)
 		r.evicted++
-		if oldest.cutIdle(time.Unix(1, 0)) {
+		if oldest.cutIdle(time.Unix(0, oldest.idleSince.Load()).Add(idleGrace)) {
 			return
 		}
 		r.spareLocked(oldest)

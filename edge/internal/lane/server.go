@@ -167,7 +167,7 @@ func (s *Server) Reconfigure(l Limits, t Timeouts) {
 func (s *Server) Shutdown(ctx context.Context) error {
 	giveUp := context.AfterFunc(ctx, s.links.drop)
 	s.stopAccepting()
-	s.links.hasten(time.Now().Add(drainGrace))
+	s.links.hasten(time.Now().Add(idleGrace))
 	s.hands.Wait() // they have been hastened too
 	fronts := s.fronts()
 	for _, f := range fronts {
@@ -214,7 +214,7 @@ func (s *Server) drain(ctx context.Context) {
 		if drained {
 			return
 		}
-		s.links.hasten(time.Now().Add(drainGrace))
+		s.links.hasten(time.Now().Add(idleGrace))
 	}
 }
 
