@@ -9,8 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// readSize is how much a conn reads at once. It is more than any reader above asks for in one go as the rest of a body, so that
-// what follows an answer in the same burst is seen together with its end.
+// readSize is how much a conn reads at once, unless more is asked for.
 const readSize = 16 << 10
 
 // conn is an HTTP/1 connection below http.Transport (and above TLS) that holds the upstream to strict framing.
@@ -24,7 +23,7 @@ type conn struct {
 
 	// Owned by whoever reads: http.Transport's read loop, or the reader of a body while that waits.
 	buf   []byte
-	ready []byte // of buf: checked, not handed up yet
+	ready []byte // checked, not handed up yet: of buf, or of the reader's own bytes within one Read
 
 	mu       sync.Mutex // guards the following
 	err      error      // ends the connection once ready is handed up; written by the reader only
@@ -47,8 +46,14 @@ func (c *conn) begin(x *exchange) {
 
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.ready) == 0 && c.err == nil {
-		n, err := c.Conn.Read(c.buf)
-		c.take(c.buf[:n], err)
+		// The rest of a large body goes where it is wanted without a copy, less one byte: whoever asks for exactly that rest
+		// would else get its end without what follows.
+		into := c.buf
+		if len(p) > len(c.buf) {
+			into = p[:len(p)-1]
+		}
+		n, err := c.Conn.Read(into)
+		c.take(into[:n], err)
 	}
 	n := copy(p, c.ready)
 	c.ready = c.ready[n:]

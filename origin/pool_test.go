@@ -151,7 +151,7 @@ func TestOwns(t *testing.T) {
 		"https://www.example.com:444/": false,
 		"http://example.com/":          false,
 		"http://localhost/":            false, // what a socket's requests carry is no address
-		"http://site.test:8080/":       true, // the host asked for, at an upstream's port
+		"http://site.test:8080/":       true,  // the host asked for, at an upstream's port
 		"http://site.test/":            false,
 		"https://site.test/":           true, // the second upstream's scheme and port
 		"ftp://origin.test:8080/":      false,

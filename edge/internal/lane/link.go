@@ -73,8 +73,9 @@ func (l *link) enter(p phase) {
 	}
 }
 
-// writePiece is how much is written at once: the socket's buffer is of that order, so a piece never takes long to move.
-const writePiece = 64 << 10
+// writePiece is how much is written at once: as much as a busy client's socket takes, and not so much that a slow one keeps
+// the deadline's ticks waiting for its end.
+const writePiece = 256 << 10
 
 // Write writes in pieces, each of which may take as long as some of it moves.
 func (l *link) Write(p []byte) (int, error) {
