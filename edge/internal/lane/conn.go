@@ -132,7 +132,7 @@ func (c *conn) advance() error {
 }
 
 func (c *conn) die(err error) error {
-	c.state, c.end = dead, err
+	c.state, c.end, c.cleared = dead, err, 0
 	return err
 }
 

@@ -2,7 +2,7 @@
 // HTTP/1 head, deadlines, and the registry by which connections are bounded, counted and drained.
 //
 // net/http does the rest: it parses what the lane has checked, runs the handler and writes the answer. It reads each
-// HTTP/1 connection through a Conn that hands up exactly one message at a time, so that its buffer is empty whenever the
+// HTTP/1 connection through a conn that hands up exactly one message at a time, so that its buffer is empty whenever the
 // next head begins and every head passes the check. The boundary between two requests is also the one place where an
 // answer could be given without net/http.
 //

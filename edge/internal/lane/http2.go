@@ -167,10 +167,11 @@ func (w *streamWriter) SetWriteDeadline(t time.Time) error {
 	if t.IsZero() {
 		return nil
 	}
-	if w.patience = time.Until(t); w.patience <= 0 {
-		return w.reset()
+	if left := time.Until(t); left > 0 {
+		w.patience = left
+		return nil
 	}
-	return nil
+	return w.reset()
 }
 
 // Unwrap is for http.ResponseController.
@@ -178,10 +179,7 @@ func (w *streamWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // watch resets the stream when the patience ends before stop is called.
 func (w *streamWriter) watch() (stop func()) {
-	patience := w.patience
-	if patience == 0 {
-		patience = w.server
-	}
+	patience := w.patienceNow()
 	if patience == 0 {
 		return func() {}
 	}
@@ -191,6 +189,13 @@ func (w *streamWriter) watch() (stop func()) {
 		w.expired.Reset(patience)
 	}
 	return func() { w.expired.Stop() }
+}
+
+func (w *streamWriter) patienceNow() time.Duration {
+	if w.patience == 0 {
+		return w.server
+	}
+	return w.patience
 }
 
 func (w *streamWriter) reset() error {
@@ -207,8 +212,8 @@ func (w *streamWriter) finish() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	if w.server > 0 {
+	if patience := w.patienceNow(); patience > 0 {
 		// HTTP/2 has it (a test holds net/http to that).
-		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(w.server))
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(patience))
 	}
 }

@@ -180,23 +180,50 @@ func TestHTTP2Transport(t *testing.T) {
 // TestHTTP2ShutWindow: a stream whose client takes nothing is reset when the patience ends; one that takes little is not.
 // Nothing waits on the socket for either. T21, T22.
 func TestHTTP2ShutWindow(t *testing.T) {
-	for _, finish := range []bool{false, true} { // in a Write, and in what is flushed after the handler
+	for _, row := range []struct {
+		rule string
+		do   func(w http.ResponseWriter, rc *http.ResponseController)
+		want time.Duration
+	}{
+		{"in a Write", func(w http.ResponseWriter, _ *http.ResponseController) {
+			_, _ = w.Write(make([]byte, 100<<10))
+		}, testTimeouts.Write},
+		{"in what is flushed after the handler", func(w http.ResponseWriter, _ *http.ResponseController) {
+			_, _ = w.Write(make([]byte, 1<<10))
+		}, testTimeouts.Write},
+		{"in a Flush", func(w http.ResponseWriter, rc *http.ResponseController) {
+			_, _ = w.Write(make([]byte, 1<<10))
+			if err := rc.Flush(); err == nil {
+				t.Error("Flush: no error")
+			}
+		}, testTimeouts.Write},
+		{"patience set by the handler", func(w http.ResponseWriter, rc *http.ResponseController) {
+			_ = rc.SetWriteDeadline(time.Now().Add(time.Hour))
+			_, _ = w.Write(make([]byte, 100<<10))
+		}, time.Hour},
+		{"patience lifted again", func(w http.ResponseWriter, rc *http.ResponseController) {
+			_ = rc.SetWriteDeadline(time.Now().Add(time.Hour))
+			_ = rc.SetWriteDeadline(time.Time{})
+			_, _ = w.Write(make([]byte, 100<<10))
+		}, testTimeouts.Write},
+		{"no patience", func(w http.ResponseWriter, rc *http.ResponseController) {
+			w.(http.Flusher).Flush()
+			_ = rc.SetWriteDeadline(time.Unix(1, 0))
+			_, _ = w.Write(make([]byte, 1<<10))
+		}, 0},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
-				size := 100 << 10
-				if finish {
-					size = 1 << 10
-				}
-				_, _ = w.Write(make([]byte, size))
-			}, nil).start(serverTLS())
+				row.do(w, http.NewResponseController(w))
+			}, func(c *Config) { c.Idle = 0 }).start(serverTLS())
 			c := newH2(t, r.l, http2.Setting{ID: http2.SettingInitialWindowSize, Val: 0})
 			c.ask(1, true, h2Fields()...)
 			if got := c.status(1); got != "200" {
-				t.Fatalf("status %s", got)
+				t.Fatalf("%s: status %s", row.rule, got)
 			}
 			start := time.Now()
-			if got := c.status(1); got != "reset" || time.Since(start) != testTimeouts.Write {
-				t.Errorf("finish %v: %s after %v, want reset after %v", finish, got, time.Since(start), testTimeouts.Write)
+			if got := c.status(1); got != "reset" || time.Since(start) != row.want {
+				t.Errorf("%s: %s after %v, want reset after %v", row.rule, got, time.Since(start), row.want)
 			}
 		})
 	}

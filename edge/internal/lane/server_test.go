@@ -31,8 +31,15 @@ func TestAcceptBacksOff(t *testing.T) {
 			}
 			return nil
 		}
-		broken.Store(1)
 		r.start(nil)
+		kept := r.l.dial()
+		synctest.Wait()
+		calls.Store(0)
+		broken.Store(1)
+		go func() { _ = r.l.dial().Close() }() // the last that Accept gives
+		advance(time.Second)
+		wantEnd(t, kept)
+		_ = kept.Close()
 		advance(time.Minute)
 		if n := calls.Load(); n < 60 || n > 75 {
 			t.Errorf("%d calls of Accept in a minute, want about 67", n)
@@ -102,6 +109,51 @@ func TestConnLimit(t *testing.T) {
 		}
 		_, _ = first.Close(), second.Close()
 	})
+}
+
+// TestConnLimitSpares: a connection told to make way that sends a request in its grace is served, and another makes way.
+func TestConnLimitSpares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+			advanceOnly(time.Second)
+			echo(w, r)
+		}, func(c *Config) { c.Conns = 2 }).start(nil)
+		first := r.l.dial()
+		advance(time.Millisecond)
+		second, third := r.l.dial(), r.l.dial()
+		advance(idleGrace / 2)
+		send(t, first, getClose)
+		start := time.Now()
+		send(t, third, getClose)
+		wantEnd(t, second)
+		for _, c := range []*memConn{first, third} {
+			if got := readStatuses(t, bufio.NewReader(c)); !slices.Equal(got, []int{200}) {
+				t.Errorf("answers %v, want 200", got)
+			}
+		}
+		if waited := time.Since(start); waited > time.Second+idleGrace {
+			t.Errorf("answered after %v", waited)
+		}
+		for _, c := range []*memConn{first, second, third} {
+			_ = c.Close()
+		}
+	})
+}
+
+// TestEvictRaces: a link that turns out to be busy when it is told to make way is not counted as leaving.
+func TestEvictRaces(t *testing.T) {
+	r := newRig(t, echo, nil)
+	l := &link{srv: r.Server}
+	busy := func(time.Time) bool { return false }
+	l.cut.Store(&busy)
+	l.enter(idle)
+	if !r.links.admit(l) {
+		t.Fatal("not admitted")
+	}
+	r.links.relieve()
+	if r.links.evicted != 0 || l.evicted.Load() {
+		t.Errorf("%d leaving, want none", r.links.evicted)
+	}
 }
 
 // TestConnLimitFlood: many more clients than places, each with one request on a kept connection: all are answered.
