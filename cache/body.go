@@ -52,13 +52,6 @@ func (b *Body) Release() {
 	b.notify()
 }
 
-// bodyOf returns a complete body of one chunk.
-func bodyOf(b []byte) *Body {
-	body := &Body{chunks: [][]byte{b}, end: int64(len(b)), length: int64(len(b))}
-	body.complete.Store(true)
-	return body
-}
-
 // Length returns the length of the whole body and whether it is known.
 func (b *Body) Length() (int64, bool) {
 	if b.complete.Load() {

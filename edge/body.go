@@ -4,17 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"selvage/cache"
 	"selvage/edge/internal/lane"
 )
 
 // requestBody holds a client's body to the limits: its size, the time between two reads, and its average rate.
 type requestBody struct {
 	io.ReadCloser
+	r     *http.Request
 	out   *http.ResponseController
 	limit int64 // 0 is none
 	gap   time.Duration
@@ -34,7 +39,7 @@ var (
 
 func newRequestBody(x *exchange) *requestBody {
 	return &requestBody{
-		ReadCloser: x.r.Body, out: x.out, limit: x.conf.limits.Body,
+		ReadCloser: x.r.Body, r: x.r, out: x.out, limit: x.conf.limits.Body,
 		gap: x.conf.timeouts.Body, rate: x.conf.timeouts.BodyRate, now: time.Now,
 	}
 }
@@ -58,11 +63,21 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.err = err
 	case err == io.EOF:
 		b.out.SetReadDeadline(time.Time{})
+		dropTrailers(b.r.Trailer)
 	}
 	if b.err != nil {
 		return 0, b.err
 	}
 	return n, err
+}
+
+// dropTrailers removes what may not come behind a body: fields that would have been judged, or removed, in the head.
+func dropTrailers(t http.Header) {
+	maps.DeleteFunc(t, func(name string, _ []string) bool {
+		return cache.HopByHop(name) || name == "Cookie" || strings.Contains(name, "_") ||
+			slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes) ||
+			slices.Contains(removedFields, name) || hasAnyPrefix(name, removedPrefixes)
+	})
 }
 
 // deadline is when the next bytes must be here: within the gap, and soon enough to keep up the rate.
