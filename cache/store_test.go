@@ -619,3 +619,37 @@ func TestMemoryTierStaysWithinItsLimit(t *testing.T) {
 		}
 	})
 }
+
+// jumpyClock is a machine's clock whose wall time somebody sets.
+type jumpyClock struct {
+	Clock
+	off atomic.Int64
+}
+
+func (c *jumpyClock) Now() Moment {
+	m := c.Clock.Now()
+	m.Wall = m.Wall.Add(time.Duration(c.off.Load()))
+	return m
+}
+
+func TestJumpsOfTheWallClockNeitherExpireNorRevive(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour, 365 * 24 * time.Hour, -365 * 24 * time.Hour} {
+		inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+			clock := &jumpyClock{Clock: b.clock}
+			b.clock = clock
+			b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+				return replyText("x", "Cache-Control: max-age=60"), nil
+			}
+			b.get("/a")
+			clock.off.Store(int64(jump))
+			time.Sleep(59 * time.Second)
+			if o, d := b.look(b.query("/a")); d.Outcome != Hit || o.Meta.Age(clock.Now().Mono) != 59*time.Second {
+				t.Errorf("jump of %v: %s, want a hit of age 59 s", jump, d.Outcome)
+			}
+			time.Sleep(2 * time.Second)
+			if _, d := b.look(b.query("/a")); d.Outcome != Revalidate {
+				t.Errorf("jump of %v: %s after its lifetime, want revalidate", jump, d.Outcome)
+			}
+		})
+	}
+}
