@@ -157,9 +157,10 @@ func TestDecideWithStored(t *testing.T) {
 
 		// After a failed fetch.
 		{"backoff changes nothing for what is fresh", askedWith(), []string{sie}, Found{Backoff: true}, 0, Hit, Fresh, nil},
-		{"backoff inside stale-if-error", askedWith(), []string{sie}, Found{Backoff: true}, 39 * s, Stale, StaleBackoff, []string{background}},
+		{"backoff inside stale-if-error", askedWith(), []string{sie}, Found{Backoff: true, RetryDue: true}, 39 * s, Stale, StaleBackoff, []string{background}},
+		{"backoff before the next attempt is due", askedWith(), []string{sie}, Found{Backoff: true}, 39 * s, Stale, StaleBackoff, nil},
 		{"backoff after it", askedWith(), []string{sie}, Found{Backoff: true}, 40 * s, Revalidate, Expired, nil},
-		{"backoff after a soft purge", askedWith(), []string{sie}, Found{Backoff: true, Verdict: Soft}, 0, Stale, StaleBackoff, []string{background}},
+		{"backoff after a soft purge", askedWith(), []string{sie}, Found{Backoff: true, RetryDue: true, Verdict: Soft}, 0, Stale, StaleBackoff, []string{background}},
 		{"backoff and must-validate", askedWith(), []string{sie}, Found{Backoff: true, Verdict: MustValidate}, 0, Revalidate, MustValidateReason, nil},
 		{"backoff and must-revalidate", askedWith(), []string{sie + ", must-revalidate"}, Found{Backoff: true}, 11 * s, Revalidate, Expired, nil},
 		{"after a refusal to store, stale ones are validated in parallel", askedWith(), []string{ten, tag}, Found{HitForMiss: true}, 11 * s, Revalidate, Expired, []string{alone}},

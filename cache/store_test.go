@@ -536,17 +536,21 @@ func TestFailedFetchBacksOff(t *testing.T) {
 			if a := b.fill(b.query("/a"), o, false); a.Err != down {
 				t.Fatalf("err = %v", a.Err)
 			}
-			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff {
-				t.Errorf("right after a failure: %s, want %s", d.Reason, StaleBackoff)
-			}
 			time.Sleep(hold*time.Second - time.Millisecond)
-			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff {
-				t.Errorf("before %v s: %s, want %s", hold, d.Reason, StaleBackoff)
+			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff || d.Background {
+				t.Errorf("within %d s: %s, background %v, want %s and no attempt", hold, d.Reason, d.Background, StaleBackoff)
 			}
 			time.Sleep(time.Millisecond)
-			if _, d := b.look(b.query("/a")); d.Outcome != Revalidate {
-				t.Errorf("after %v s: %s, want revalidate", hold, d.Outcome)
+			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff || !d.Background {
+				t.Errorf("after %d s: %s, background %v, want %s and an attempt", hold, d.Reason, d.Background, StaleBackoff)
 			}
+			if _, d := b.look(b.query("/a")); d.Background {
+				t.Error("the same attempt was given to two requests")
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if _, d := b.look(b.query("/a")); d.Outcome != Revalidate {
+			t.Errorf("long after: %s, want revalidate", d.Outcome)
 		}
 	})
 }

@@ -75,7 +75,7 @@ func (x *exchange) respondStale(stale *cache.Object, v cache.Verdict, t cache.Tr
 	if !ok {
 		return false
 	}
-	x.res.Outcome, x.res.Reason, x.res.Stored = cache.Stale, reason, false
+	x.res.Outcome, x.res.Reason, x.res.Stored, x.res.NotStored = cache.Stale, reason, false, ""
 	x.res.HasTTL, x.res.TTL = true, stale.Meta.TTL(now)
 	x.respond(stale)
 	return true
@@ -84,6 +84,8 @@ func (x *exchange) respondStale(stale *cache.Object, v cache.Verdict, t cache.Tr
 // respondOnce answers the leader from a response that is not stored.
 func (x *exchange) respondOnce(a cache.Answer) {
 	defer a.Response.Body.Close()
+	// The fetch is not bound to the request, but this body has no other reader.
+	defer context.AfterFunc(x.r.Context(), func() { a.Response.Body.Close() })()
 	if a.Response.StatusCode == http.StatusOK && x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet {
 		a.Response.Body.Close()
 		x.pass(true)
@@ -168,7 +170,7 @@ func (x *exchange) heard(resp *http.Response, took time.Duration) {
 // nonsense or shows the wrong certificate will do so again.
 func worthAnother(err error) bool {
 	var f *origin.Failure
-	if !errors.As(err, &f) {
+	if !errors.As(err, &f) || f.Repeated {
 		return false
 	}
 	switch f.Type {

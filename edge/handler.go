@@ -100,7 +100,7 @@ func (x *exchange) finish() {
 	x.res.Total = x.clock.Now().Mono.Sub(x.start)
 	x.log.Record(&x.res)
 	x.metrics.Record(&x.res)
-	if x.res.Aborted && x.sent {
+	if x.res.Aborted {
 		x.abort()
 	}
 }
@@ -108,6 +108,9 @@ func (x *exchange) finish() {
 // abort ends an answer so that the client cannot take it for whole: a missing last chunk, a stream reset, or a reset
 // connection where only its end says where the body ends.
 func (x *exchange) abort() {
+	if x.sent {
+		x.flush() // what has come so far
+	}
 	if x.r.ProtoMajor == 1 && x.r.ProtoMinor == 0 {
 		x.conn.Reset()
 	}

@@ -78,13 +78,16 @@ func (x *exchange) passFailed(err error) {
 		}
 	}
 	if x.r.Context().Err() != nil {
-		x.sent = true
+		x.res.Status = statusClientGone
 		x.cut("client: left before the origin answered")
 		return
 	}
 	status, kind, _ := judge(err)
 	x.fail(status, kind, "the origin gave no usable answer")
 }
+
+// statusClientGone is what logs commonly say of a client that nobody could answer. It is never sent.
+const statusClientGone = 499
 
 // invalidate tells the journal what a successful unsafe method has changed (RFC 9111, section 4.4), before the client
 // hears of it.
@@ -107,37 +110,65 @@ func (x *exchange) stream(h http.Header, resp *http.Response) {
 	if !hasBody(x.r.Method, resp.StatusCode) {
 		return
 	}
-	eager := resp.ContentLength < 0 || isEventStream(resp.Header)
-	if eager {
-		x.flush() // the head, before the first event
+	copied := false
+	if resp.ContentLength < 0 || isEventStream(resp.Header) {
+		copied = x.copyEagerly(resp.Body)
+	} else {
+		copied = x.copyKnown(resp.Body, resp.ContentLength)
 	}
-	if x.copyBody(resp.Body, eager) {
+	if copied {
 		for name, values := range resp.Trailer {
 			h[http.TrailerPrefix+name] = values
 		}
 	}
 }
 
-// copyBody moves a body through a pooled buffer; eager flushes whatever came at once.
-func (x *exchange) copyBody(from io.Reader, eager bool) bool {
+// copyEagerly moves a body whose end nobody knows, and flushes whatever comes at once; the head before that.
+func (x *exchange) copyEagerly(from io.Reader) bool {
+	x.flush()
 	buf := buffers.get()
 	defer buffers.put(buf)
 	for {
 		n, err := from.Read(*buf)
-		if n > 0 && !x.write((*buf)[:n]) {
-			return false
-		}
-		switch {
-		case err == io.EOF:
-			return true
-		case err != nil:
-			_, kind, _ := judge(err)
-			x.cut("origin: " + kind)
-			return false
-		case eager && n > 0:
+		if n > 0 {
+			if !x.write((*buf)[:n]) {
+				return false
+			}
 			x.flush()
 		}
+		if err != nil {
+			return x.ended(err)
+		}
 	}
+}
+
+// copyKnown moves a body of known length. What the origin has sent, the head included, reaches the client while the origin
+// pauses; a body that comes whole is not flushed by itself.
+func (x *exchange) copyKnown(from io.Reader, left int64) bool {
+	buf := buffers.get()
+	defer buffers.put(buf)
+	idle := x.flushWhenIdle()
+	defer idle.stop()
+	for {
+		n, err := from.Read(*buf)
+		left -= int64(n)
+		if n > 0 && !idle.write((*buf)[:n], left > 0) {
+			return false
+		}
+		if err != nil {
+			return x.ended(err)
+		}
+	}
+}
+
+// ended judges the error that an origin's body ended with.
+func (x *exchange) ended(err error) bool {
+	if err == io.EOF {
+		return true
+	}
+	_, kind, _ := judge(err)
+	x.cut("origin: " + kind)
+	return false
 }
 
 func isEventStream(h http.Header) bool {

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -55,6 +56,53 @@ func (x *exchange) armWrite() {
 func (x *exchange) cut(why string) {
 	x.res.Aborted = true
 	x.res.Error = why
+}
+
+// flushDelay is how long bytes wait in the server's buffer for more to come.
+const flushDelay = 2 * time.Millisecond
+
+// idleFlush flushes from a timer what has been written, unless the writer has come back meanwhile: an answer that comes
+// whole costs no flush, and one that pauses is not held back. The lock is the ResponseWriter's, for as long as it stands.
+type idleFlush struct {
+	mu    sync.Mutex
+	x     *exchange
+	timer *time.Timer
+	over  bool
+}
+
+// flushWhenIdle begins with the head, which has been written.
+func (x *exchange) flushWhenIdle() *idleFlush {
+	f := &idleFlush{x: x}
+	f.timer = time.AfterFunc(flushDelay, f.flush)
+	return f
+}
+
+func (f *idleFlush) flush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.x.flush()
+	}
+}
+
+// write sends bytes; more says that others are to come.
+func (f *idleFlush) write(p []byte, more bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if more {
+		f.timer.Reset(flushDelay)
+	} else {
+		f.timer.Stop()
+	}
+	return f.x.write(p)
+}
+
+// stop ends it; from then on the writer is alone.
+func (f *idleFlush) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	f.timer.Stop()
 }
 
 func (x *exchange) flush() { x.out.Flush() }

@@ -30,6 +30,7 @@ type exchange struct {
 	connected bool  // a connection took the request over
 	multiplex bool  // it speaks HTTP/2
 	sent      bool  // bytes of the request went out
+	repeated  bool  // and went out once more
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
 	upload    error // from reading the request's own body
@@ -70,6 +71,7 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	c, plain := info.Conn.(*conn)
 	x.mu.Lock()
 	again := x.sent
+	x.repeated = again
 	x.connected, x.multiplex = true, !plain
 	x.mu.Unlock()
 	// A proxy must not repeat a request with an unsafe method by itself (RFC 9110, section 9.2.2), but http.Transport does
@@ -195,7 +197,7 @@ func (x *exchange) end() {
 func (x *exchange) complete(f *Failure) *Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	f.Upstream, f.Unreachable = x.upstream, !x.answered
+	f.Upstream, f.Unreachable, f.Repeated = x.upstream, !x.answered, x.repeated
 	return f
 }
 

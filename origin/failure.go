@@ -17,6 +17,7 @@ type Failure struct {
 	Upstream string // address that failed
 	// Unreachable: not one byte of an answer came, so that the origin counts as disconnected (RFC 9111, section 4.2.4).
 	Unreachable bool
+	Repeated    bool // the request went out twice already, since a kept connection had died
 	Err         error
 
 	connecting bool // there was no connection to send the request on: another upstream may be asked
