@@ -226,8 +226,11 @@ func (b *Body) Open(r *Reader, at int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.readers++
-	b.fastest = max(b.fastest, at)
 	r.open = true
+	if at > b.fastest {
+		b.fastest = at
+		b.notify() // the writer may wait for it
+	}
 }
 
 // Close tells the body that this reader has left.
