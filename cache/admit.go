@@ -136,20 +136,29 @@ func (f facts) refusal(q *Query, p *Policy, r *Response, m *Meta) Reason {
 		return NotStoredAuth
 	case p.MaxObject > 0 && r.Length > p.MaxObject:
 		return NotStoredTooLarge
+	case isEventStream(r.Header):
+		return NotStoredStream
 	}
-	return f.useless(m)
+	return f.worth(m)
 }
 
-// useless judges the last condition of section 3, that something says the response is cacheable, and whether a request
+// isEventStream reports whether a response goes on for as long as anyone listens, whatever it says of caching.
+func isEventStream(h http.Header) bool {
+	t, _, _ := strings.Cut(h.Get("Content-Type"), ";")
+	return strings.EqualFold(strings.TrimSpace(t), "text/event-stream")
+}
+
+// worth judges the last condition of section 3, that something says the response is cacheable, and whether a request
 // could come to use it. A 5xx must be fresh now: a stored error is no fallback, but it would displace one.
-func (f facts) useless(m *Meta) Reason {
-	fresh := m.Lifetime > m.InitialAge && !m.NoCache
+func (f facts) worth(m *Meta) Reason {
+	fresh := !m.NoCache && m.Lifetime > m.InitialAge
+	usable := !m.NoCache && m.Lifetime+max(m.WhileRevalidate, m.IfError) > m.InitialAge
 	switch {
 	case m.Status >= 500 && (f.basis == baseless || !fresh):
 		return NotStoredError
 	case f.basis < configured && !f.public && !heuristicallyCacheable(m.Status):
 		return NotStoredStatus
-	case !fresh && !m.validates() && m.Lifetime+max(m.WhileRevalidate, m.IfError) <= m.InitialAge:
+	case !usable && !m.validates():
 		return NotStoredFreshness
 	}
 	return Stored
@@ -186,7 +195,7 @@ func understood(status int) bool {
 func refusesAll(reason Reason, status int) bool {
 	switch reason {
 	case NotStoredNoStore, NotStoredPrivate, NotStoredVaryStar, NotStoredSetCookie, NotStoredUnderstand,
-		NotStoredTooLarge, NotStoredFreshness:
+		NotStoredTooLarge, NotStoredStream, NotStoredFreshness:
 		return status < 500
 	case NotStoredStatus:
 		return status >= 200 && status < 400 && status != http.StatusNotModified

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Errors of a body's readers.
@@ -34,6 +35,7 @@ type Body struct {
 	err     error         // why it will never be complete
 	window  int64         // most bytes to hold; 0 is all
 	changed chan struct{} // closed at the next change; nil when nobody waits
+	told    bool          // a change will be told within crowdPause
 	readers int
 	fastest int64 // furthest offset any reader has come to
 }
@@ -48,13 +50,6 @@ func (b *Body) Release() {
 	defer b.mu.Unlock()
 	b.readers--
 	b.notify()
-}
-
-// bodyOf returns a complete body of one chunk.
-func bodyOf(b []byte) *Body {
-	body := &Body{chunks: [][]byte{b}, end: int64(len(b)), length: int64(len(b))}
-	body.complete.Store(true)
-	return body
 }
 
 // Length returns the length of the whole body and whether it is known.
@@ -91,7 +86,30 @@ func (b *Body) append(p []byte) {
 	}
 	b.end += int64(len(p))
 	b.trim()
-	b.notify()
+	b.tell()
+}
+
+// A crowd of readers is told of new bytes at most once every crowdPause: each of them then writes once what has come
+// meanwhile, in place of once for every read from the origin.
+const (
+	crowd      = 16
+	crowdPause = 2 * time.Millisecond
+)
+
+func (b *Body) tell() {
+	if b.readers < crowd {
+		b.notify()
+		return
+	}
+	if !b.told {
+		b.told = true
+		time.AfterFunc(crowdPause, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.told = false
+			b.notify()
+		})
+	}
 }
 
 // continues reports whether p stands right behind last in the same memory.

@@ -63,13 +63,12 @@ func cookies(q *Query) iter.Seq2[string, string] {
 // cookieLines joins the lines of Cookie as HTTP/2 tells its recipients to: not with a comma.
 func cookieLines(f Fields) string {
 	all, _ := f.Value("Cookie", 0)
-	all = trimOWS(all)
 	for i := 1; ; i++ {
 		line, ok := f.Value("Cookie", i)
 		if !ok {
-			return all
+			return trimOWS(all)
 		}
-		all += "; " + trimOWS(line)
+		all = trimOWS(all) + "; " + trimOWS(line)
 	}
 }
 

@@ -206,31 +206,28 @@ func CanonicalHost(host string, secure bool) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case port == 0 || port == 80 && !secure || port == 443 && secure:
+	case port == "" || port == "80" && !secure || port == "443" && secure:
 		return name, nil
-	}
-	canonical := name + ":" + strconv.Itoa(port)
-	if canonical == host {
+	case strings.HasPrefix(host, name) && len(host) == len(name)+1+len(port):
 		return host, nil
 	}
-	return canonical, nil
+	return name + ":" + port, nil
 }
 
-// splitPort cuts the port off; 0 is none. RFC 3986 lets a port be empty, which is the default one.
-func splitPort(host string) (name string, port int, err error) {
+// splitPort cuts the port off, and leading zeros off the port. RFC 3986 lets a port be empty, which is the default one.
+func splitPort(host string) (name, port string, err error) {
 	colon := strings.LastIndexByte(host, ':')
 	if colon < 0 || strings.IndexByte(host[colon:], ']') >= 0 {
-		return host, 0, nil
+		return host, "", nil
 	}
-	name, digits := host[:colon], host[colon+1:]
-	if digits == "" {
-		return name, 0, nil
+	name, port = host[:colon], host[colon+1:]
+	if port == "" {
+		return name, "", nil
 	}
-	n, err := strconv.ParseUint(digits, 10, 16)
-	if err != nil || n == 0 {
-		return "", 0, errPort
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", "", errPort
 	}
-	return name, int(n), nil
+	return name, strings.TrimLeft(port, "0"), nil
 }
 
 func canonicalName(name string) (string, error) {

@@ -33,7 +33,7 @@ func (o *codingOffer) add(line string) {
 		for params != "" && ok {
 			var param string
 			param, params, _ = strings.Cut(params, ";")
-			if key, value, _ := strings.Cut(trimOWS(param), "="); isField(key, "q") {
+			if key, value, _ := strings.Cut(trimOWS(param), "="); sameToken(key, "q") {
 				weight, ok = parseWeight(value)
 			}
 		}
@@ -70,14 +70,14 @@ func (o codingOffer) set() (s CodingSet) {
 // gzip (RFC 9110, sections 8.4.1 and 8.4.1.3).
 func codingBit(name string) CodingSet {
 	for i, known := range codingNames {
-		if strings.EqualFold(name, known) {
+		if sameToken(name, known) {
 			return 1 << i
 		}
 	}
 	switch {
-	case strings.EqualFold(name, "x-gzip"):
+	case sameToken(name, "x-gzip"):
 		return Gzip
-	case strings.EqualFold(name, "identity"):
+	case sameToken(name, "identity"):
 		return IdentityRefused
 	case name == "*":
 		return anyCoding

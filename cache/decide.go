@@ -12,7 +12,8 @@ type Found struct {
 	Verdict    Verdict
 	Vary       bool // the key is stored, this variant is not
 	HitForMiss bool // the last response for the key refused storing
-	Backoff    bool // the last fetch for the key failed moments ago
+	Backoff    bool // the last fetch failed, and none has succeeded since
+	RetryDue   bool // with Backoff: it is this request's turn to have another made
 }
 
 // Eligible returns "" for a request the cache may answer, else the reason to pass it.
@@ -134,7 +135,7 @@ func judgeStale(q *Query, p *Policy, f Found, d Decision, now Instant) Decision 
 	case !m.ForbidStale && staleness < m.WhileRevalidate:
 		d.Outcome, d.Reason, d.Background = Stale, StaleWhileRevalidate, true
 	case f.Backoff && fallback:
-		d.Outcome, d.Reason, d.Background = Stale, StaleBackoff, true
+		d.Outcome, d.Reason, d.Background = Stale, StaleBackoff, f.RetryDue
 	case p.honourClient && !m.ForbidStale && q.Control.MaxStale >= 0 && staleness <= span(q.Control.MaxStale):
 		d.Outcome, d.Reason = Stale, RequestMaxStale
 	case f.Verdict == Soft:

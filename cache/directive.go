@@ -92,8 +92,16 @@ func closingQuote(line string, open int) int {
 	return -1
 }
 
+// maxDirective is how many bytes of a directive are parsed. cacheobject copies the rest of its input for each quotation
+// mark in it, so that an endless directive would cost the square of its length.
+const maxDirective = 1024
+
 // add takes in one directive. Given a whole field, cacheobject would drop every good directive beside one bad one.
 func (d *directives) add(directive string) {
+	if len(directive) > maxDirective {
+		d.addMalformed(directive)
+		return
+	}
 	got, err := cacheobject.ParseResponseCacheControl(directive)
 	if err != nil {
 		d.addMalformed(directive)

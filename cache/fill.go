@@ -187,11 +187,13 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 	s.trouble.drop(claim(f.Query, stale.Meta.Vary))
 	a := Freshen(f.Query, f.Policy, stale.Meta, r)
 	a.Meta.Epoch = epoch
-	o := stale.freshened(a.Meta)
-	if a.Store {
+	o := stale.freshened(a.Meta, VariantKey(f.Query, a.Meta.Vary))
+	switch {
+	case a.Store:
 		s.keep(o)
-	} else {
+	case a.HitForMiss: // it has become private, or refuses storing otherwise
 		s.remove(stale)
+		s.mark(f.Query, epoch)
 	}
 	return Answer{Object: o, Admission: a, Validated: true, Status: r.Status}
 }
@@ -404,7 +406,6 @@ type Stats struct {
 	Coalesced atomic.Int64 // requests that waited for another's fetch
 	Refreshed atomic.Int64 // fetches made in the background
 	Failed    atomic.Int64 // fetches without a usable answer
-	Evicted   atomic.Int64 // objects that had to leave the memory tier
 }
 
 // Stats returns the live counters.

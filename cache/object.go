@@ -45,15 +45,15 @@ func (o *Object) Verdict(p Purges, begin uint64) Verdict {
 	return v
 }
 
-// freshened returns o with the Meta of a 304 that validated it, over the same bodies.
-func (o *Object) freshened(m *Meta) *Object {
+// freshened returns o with the Meta of a 304 that validated it, over the same bodies. A 304 may change Vary, and with it the
+// name of the variant.
+func (o *Object) freshened(m *Meta, variant string) *Object {
 	n := &Object{
-		Key: o.Key, Hash: o.Hash, Variant: o.Variant, Meta: m, Own: o.Own,
+		Key: o.Key, Hash: o.Hash, Variant: variant, Meta: m, Own: o.Own,
 		Site: o.Site, Host: o.Host, URL: o.URL,
 	}
 	n.Own.ETag = m.ETag
 	n.checked.Store(m.Epoch)
-	n.cost = o.cost
 	return n
 }
 

@@ -85,11 +85,11 @@ const (
 // different fields come makes no difference. It does not allocate, and keeps no part of its arguments.
 func (q *Query) ReduceField(name, value string) {
 	switch {
-	case isField(name, "Cache-Control"):
+	case sameToken(name, "Cache-Control"):
 		q.reduceControl(value)
-	case isField(name, "Pragma"):
+	case sameToken(name, "Pragma"):
 		q.reducePragma(value)
-	case isField(name, "Accept-Encoding"):
+	case sameToken(name, "Accept-Encoding"):
 		q.Present |= HasAcceptEncoding
 		q.offer.add(value)
 		q.Coding = q.offer.set()
@@ -101,25 +101,25 @@ func (q *Query) ReduceField(name, value string) {
 // presence returns the bit of a field of which rules only ask first whether it is there.
 func presence(name string) FieldSet {
 	switch {
-	case isField(name, "Authorization"):
+	case sameToken(name, "Authorization"):
 		return HasAuthorization
-	case isField(name, "Cookie"):
+	case sameToken(name, "Cookie"):
 		return HasCookie
-	case isField(name, "Range"):
+	case sameToken(name, "Range"):
 		return HasRange
-	case isField(name, "If-Range"):
+	case sameToken(name, "If-Range"):
 		return HasIfRange
-	case isField(name, "If-Match"):
+	case sameToken(name, "If-Match"):
 		return HasIfMatch
-	case isField(name, "If-None-Match"):
+	case sameToken(name, "If-None-Match"):
 		return HasIfNoneMatch
-	case isField(name, "If-Modified-Since"):
+	case sameToken(name, "If-Modified-Since"):
 		return HasIfModifiedSince
-	case isField(name, "If-Unmodified-Since"):
+	case sameToken(name, "If-Unmodified-Since"):
 		return HasIfUnmodifiedSince
-	case isField(name, "Upgrade"):
+	case sameToken(name, "Upgrade"):
 		return HasUpgrade
-	case isField(name, "Expect"):
+	case sameToken(name, "Expect"):
 		return HasExpect
 	}
 	return 0
@@ -143,7 +143,7 @@ func (q *Query) reducePragma(value string) {
 		return
 	}
 	for member, rest := cutMember(value); member != ""; member, rest = cutMember(rest) {
-		if strings.EqualFold(member, "no-cache") {
+		if sameToken(member, "no-cache") {
 			q.Control.NoCache = true
 		}
 	}
@@ -155,19 +155,19 @@ func (c *RequestControl) add(directive string) {
 	name, argument, given := strings.Cut(directive, "=")
 	name, argument = trimOWS(name), unquote(trimOWS(argument))
 	switch {
-	case strings.EqualFold(name, "no-store"):
+	case sameToken(name, "no-store"):
 		c.NoStore = true
-	case strings.EqualFold(name, "no-cache"):
+	case sameToken(name, "no-cache"):
 		c.NoCache = true
-	case strings.EqualFold(name, "only-if-cached"):
+	case sameToken(name, "only-if-cached"):
 		c.OnlyIfCached = true
-	case strings.EqualFold(name, "max-age"):
+	case sameToken(name, "max-age"):
 		c.MaxAge = least(c.MaxAge, deltaSeconds(argument))
-	case strings.EqualFold(name, "max-stale") && !given:
+	case sameToken(name, "max-stale") && !given:
 		c.MaxStale = least(c.MaxStale, math.MaxInt64)
-	case strings.EqualFold(name, "max-stale"):
+	case sameToken(name, "max-stale"):
 		c.MaxStale = least(c.MaxStale, deltaSeconds(argument))
-	case strings.EqualFold(name, "min-fresh"):
+	case sameToken(name, "min-fresh"):
 		c.MinFresh = max(c.MinFresh, deltaSeconds(argument))
 	}
 }

@@ -35,7 +35,7 @@ const maxRanges = 16
 // is satisfiable, but no Content-Range can say so). Only GET has ranges; that is for the caller to know.
 func ParseRange(value string, size int64) ([]Span, RangeResult) {
 	unit, set, ok := strings.Cut(trimOWS(value), "=")
-	if !ok || !isField(unit, "bytes") || size < 0 {
+	if !ok || !sameToken(unit, "bytes") || size < 0 {
 		return nil, Whole
 	}
 	var spans []Span
@@ -86,19 +86,19 @@ func parseRangeSpec(spec string, size int64) (Span, bool) {
 	return Span{start, min(end, size-1) + 1}, true
 }
 
-// parsePosition reads 1*DIGIT. What is too great for an int64 lies beyond the end of any body, and so does MaxInt64.
+// parsePosition reads 1*DIGIT. What is too great for an int64 lies beyond the end of any body, as MaxInt64 does.
 func parsePosition(s string) (int64, bool) {
 	n := int64(0)
 	for i := range len(s) {
-		c := s[i]
-		if c < '0' || c > '9' {
+		digit := int64(s[i]) - '0'
+		if digit < 0 || digit > 9 {
 			return 0, false
 		}
-		if n > (math.MaxInt64-9)/10 {
+		if n > (math.MaxInt64-digit)/10 {
 			n = math.MaxInt64
-			continue
+		} else {
+			n = n*10 + digit
 		}
-		n = n*10 + int64(c-'0')
 	}
 	return n, s != ""
 }

@@ -86,14 +86,14 @@ func (p *Policy) limit(most int64) int64 {
 
 // Lookup finds what is here for q, judged by the purges up to begin (Applied as it was when the request began). The Object
 // may still be filling.
-func (s *Store) Lookup(q *Query, p *Policy, begin uint64, now Instant) (*Object, Found) {
+func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	o, f := s.look(q, begin)
 	s.ram.Touch(policyKey(q.Hash, variantOf(o)))
 	if f.Meta == nil || f.Verdict == Hard {
 		f.HitForMiss = s.marked(q, begin, now)
 	}
 	if f.Meta != nil && f.Meta.TTL(now) <= 0 {
-		f.Backoff = s.trouble.holds(claim(q, o.Meta.Vary), now)
+		f.Backoff, f.RetryDue = s.trouble.turn(claim(q, o.Meta.Vary), now)
 	}
 	return o, f
 }
@@ -217,9 +217,21 @@ func (f *memos) get(key string, now Instant) (memo, bool) {
 	return m, ok && now < m.until
 }
 
-func (f *memos) holds(key string, now Instant) bool {
-	_, ok := f.get(key, now)
-	return ok
+// turn reports whether key is in trouble, and gives one caller the turn to try again each time its memo runs out. One that
+// nobody took up for a while is as good as forgotten.
+func (f *memos) turn(key string, now Instant) (troubled, due bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m, ok := f.m[key]
+	switch {
+	case !ok || now >= m.until.Add(troubleLast):
+		return false, false
+	case now < m.until:
+		return true, false
+	}
+	m.until = now.Add(m.span)
+	f.m[key] = m
+	return true, true
 }
 
 // last returns what was remembered of key, also when it no longer holds.

@@ -70,7 +70,7 @@ func (b *bench) query(path string, fields ...string) *Query {
 // look is rooms 3 and 4.
 func (b *bench) look(q *Query) (*Object, Decision) {
 	now := b.clock.Now().Mono
-	o, f := b.Lookup(q, b.policy, b.purges.Applied(), now)
+	o, f := b.Lookup(q, b.purges.Applied(), now)
 	return o, Decide(q, b.policy, f, now)
 }
 
@@ -536,17 +536,21 @@ func TestFailedFetchBacksOff(t *testing.T) {
 			if a := b.fill(b.query("/a"), o, false); a.Err != down {
 				t.Fatalf("err = %v", a.Err)
 			}
-			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff {
-				t.Errorf("right after a failure: %s, want %s", d.Reason, StaleBackoff)
-			}
 			time.Sleep(hold*time.Second - time.Millisecond)
-			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff {
-				t.Errorf("before %v s: %s, want %s", hold, d.Reason, StaleBackoff)
+			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff || d.Background {
+				t.Errorf("within %d s: %s, background %v, want %s and no attempt", hold, d.Reason, d.Background, StaleBackoff)
 			}
 			time.Sleep(time.Millisecond)
-			if _, d := b.look(b.query("/a")); d.Outcome != Revalidate {
-				t.Errorf("after %v s: %s, want revalidate", hold, d.Outcome)
+			if _, d := b.look(b.query("/a")); d.Reason != StaleBackoff || !d.Background {
+				t.Errorf("after %d s: %s, background %v, want %s and an attempt", hold, d.Reason, d.Background, StaleBackoff)
 			}
+			if _, d := b.look(b.query("/a")); d.Background {
+				t.Error("the same attempt was given to two requests")
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		if _, d := b.look(b.query("/a")); d.Outcome != Revalidate {
+			t.Errorf("long after: %s, want revalidate", d.Outcome)
 		}
 	})
 }
@@ -618,4 +622,38 @@ func TestMemoryTierStaysWithinItsLimit(t *testing.T) {
 			t.Errorf("%d objects counted", b.Objects())
 		}
 	})
+}
+
+// jumpyClock is a machine's clock whose wall time somebody sets.
+type jumpyClock struct {
+	Clock
+	off atomic.Int64
+}
+
+func (c *jumpyClock) Now() Moment {
+	m := c.Clock.Now()
+	m.Wall = m.Wall.Add(time.Duration(c.off.Load()))
+	return m
+}
+
+func TestJumpsOfTheWallClockNeitherExpireNorRevive(t *testing.T) {
+	for _, jump := range []time.Duration{time.Hour, -time.Hour, 365 * 24 * time.Hour, -365 * 24 * time.Hour} {
+		inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+			clock := &jumpyClock{Clock: b.clock}
+			b.clock = clock
+			b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+				return replyText("x", "Cache-Control: max-age=60"), nil
+			}
+			b.get("/a")
+			clock.off.Store(int64(jump))
+			time.Sleep(59 * time.Second)
+			if o, d := b.look(b.query("/a")); d.Outcome != Hit || o.Meta.Age(clock.Now().Mono) != 59*time.Second {
+				t.Errorf("jump of %v: %s, want a hit of age 59 s", jump, d.Outcome)
+			}
+			time.Sleep(2 * time.Second)
+			if _, d := b.look(b.query("/a")); d.Outcome != Revalidate {
+				t.Errorf("jump of %v: %s after its lifetime, want revalidate", jump, d.Outcome)
+			}
+		})
+	}
 }

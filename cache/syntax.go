@@ -7,9 +7,10 @@ import "strings"
 
 func trimOWS(s string) string { return strings.Trim(s, " \t") }
 
-// isField reports whether name is want, in any letter case. (EqualFold alone would take the Kelvin sign for a k.)
-func isField(name, want string) bool {
-	return len(name) == len(want) && strings.EqualFold(name, want)
+// sameToken reports whether got is want, which is ASCII, in any letter case. EqualFold alone would take the Kelvin sign for
+// a k, but not at the same length.
+func sameToken(got, want string) bool {
+	return len(got) == len(want) && strings.EqualFold(got, want)
 }
 
 // cutMember cuts the first member off a list. Empty members are skipped, as section 5.6.1.2 asks; an empty member in the
@@ -81,6 +82,19 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// isQuotedString reports whether s is one quoted string, closed at its end (section 5.6.4).
+func isQuotedString(s string) bool {
+	for i := 1; i < len(s) && s[0] == '"'; i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
 }
 
 // byteSet is a set of bytes.

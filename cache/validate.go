@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/textproto"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,7 +28,7 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 	oneOf(report, "request_cookies", c.RequestCookies, "keep", "strip")
 	oneOf(report, "client_directives", c.ClientDirectives, "ignore", "honour")
 	for i, directive := range c.Ignore {
-		oneOf(report, index("ignore", i), directive, ignorable...)
+		oneOf(report, nth("ignore", i), directive, ignorable...)
 	}
 	unique(report, "ignore", c.Ignore)
 	if c.MaxObject < 0 {
@@ -42,7 +43,7 @@ var ignorable = []string{"no-cache", "no-store", "private", "max-age", "s-maxage
 
 func validateMethods(report reporter, methods []string) {
 	for i, method := range methods {
-		oneOf(report, index("methods", i), method, "GET", "HEAD")
+		oneOf(report, nth("methods", i), method, "GET", "HEAD")
 	}
 	unique(report, "methods", methods)
 	if !slices.Contains(methods, "GET") {
@@ -74,17 +75,22 @@ func (c TTLConfig) validateLifetime(report reporter, path string, lifetime time.
 	}
 }
 
-// validateStatus accepts final statuses and their classes, without those that are never stored as they are.
 func validateStatus(report reporter, path, key string) {
-	digits := strings.TrimSuffix(key, "xx")
-	status := deltaSeconds(digits)
 	switch {
-	case len(key) != 3 || status < 0 || len(digits) == 3 && (status < 200 || status > 599) ||
-		len(digits) == 1 && (status < 2 || status > 5) || len(digits) == 2:
+	case !isFinalStatus(key):
 		report(path, "neither a status nor a class of them", `write a status from "200" to "599", or "2xx" to "5xx"`)
 	case key == "206" || key == "304":
 		report(path, "a response with this status is never stored on its own", "remove it")
 	}
+}
+
+// isFinalStatus accepts the statuses that end a request, and their classes.
+func isFinalStatus(key string) bool {
+	if class, ok := strings.CutSuffix(key, "xx"); ok {
+		return len(class) == 1 && "2" <= class && class <= "5"
+	}
+	status, err := strconv.Atoi(key)
+	return err == nil && len(key) == 3 && 200 <= status && status <= 599
 }
 
 func (c StaleConfig) validate(report reporter) {
@@ -100,15 +106,15 @@ func (c StaleConfig) validate(report reporter) {
 
 func (c BypassConfig) validate(report reporter) {
 	for i, name := range c.Cookies {
-		validateName(report, index("bypass.cookies", i), "cookie", strings.TrimSuffix(name, "*"))
+		validateName(report, nth("bypass.cookies", i), "cookie", strings.TrimSuffix(name, "*"))
 	}
 	unique(report, "bypass.cookies", c.Cookies)
 	for i, name := range c.Headers {
-		validateHeader(report, index("bypass.headers", i), name)
+		validateHeader(report, nth("bypass.headers", i), name)
 	}
 	unique(report, "bypass.headers", fold(c.Headers))
 	for i, path := range c.Paths {
-		validatePath(report, index("bypass.paths", i), path)
+		validatePath(report, nth("bypass.paths", i), path)
 	}
 	unique(report, "bypass.paths", c.Paths)
 }
@@ -118,6 +124,8 @@ func validatePath(report reporter, at, path string) {
 	literal, prefix := strings.CutSuffix(path, "*")
 	canonical, err := CanonicalPath(literal)
 	switch {
+	case path == "":
+		report(at, "an empty path", "write a path like /admin/*, or remove it")
 	case literal == "" || prefix && literal == "/":
 		report(at, "matches every path", "to cache nothing write enabled: false")
 	case strings.Contains(literal, "*"):
@@ -133,21 +141,21 @@ func validatePath(report reporter, at, path string) {
 func (c KeyConfig) validate(report reporter) {
 	c.Query.validate(report)
 	for i, name := range c.Headers {
-		at := index("key.headers", i)
+		at := nth("key.headers", i)
 		validateHeader(report, at, name)
-		if slices.Contains(neverFilled, textproto.CanonicalMIMEHeaderKey(name)) {
+		if slices.Contains(neverForwarded, textproto.CanonicalMIMEHeaderKey(name)) {
 			report(at, name+" is never sent to the origin on a fill", "remove it")
 		}
 	}
 	unique(report, "key.headers", fold(c.Headers))
 	for i, name := range c.Cookies {
-		validateName(report, index("key.cookies", i), "cookie", name)
+		validateName(report, nth("key.cookies", i), "cookie", name)
 	}
 	unique(report, "key.cookies", c.Cookies)
 }
 
-// neverFilled are request fields that say nothing about the stored response, because no fill carries them.
-var neverFilled = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+// neverForwarded are request fields that no fill carries, so that no stored response depends on them.
+var neverForwarded = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 	"Upgrade", "Te", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization", "Expect"}
 
 func (c QueryConfig) validate(report reporter) {
@@ -156,7 +164,7 @@ func (c QueryConfig) validate(report reporter) {
 		names []string
 	}{{"key.query.keep", c.Keep}, {"key.query.drop", c.Drop}, {"key.query.allow", c.Allow}} {
 		for i, name := range one.names {
-			validateParameter(report, index(one.path, i), name)
+			validateParameter(report, nth(one.path, i), name)
 		}
 		unique(report, one.path, one.names)
 	}
@@ -179,11 +187,11 @@ func (c QueryConfig) validateKeep(report reporter) {
 	for i, name := range c.Keep {
 		meets := func(other string) bool { return overlap(name, other) }
 		if !slices.ContainsFunc(TrackingParameters(), meets) {
-			report(index("key.query.keep", i), name+" is not on the default list of tracking parameters",
+			report(nth("key.query.keep", i), name+" is not on the default list of tracking parameters",
 				"remove it: it is kept anyway")
 		}
 		if !slices.Contains(c.Drop, "*") && slices.ContainsFunc(c.Drop, meets) {
-			report(index("key.query.keep", i), name+" is also in key.query.drop", "remove it from one of the two")
+			report(nth("key.query.keep", i), name+" is also in key.query.drop", "remove it from one of the two")
 		}
 	}
 }
@@ -250,7 +258,7 @@ func oneOf(report reporter, at, value string, known ...string) {
 func unique(report reporter, path string, values []string) {
 	for i, value := range values {
 		if slices.Contains(values[:i], value) {
-			report(index(path, i), fmt.Sprintf("%q is there twice", value), "remove one")
+			report(nth(path, i), fmt.Sprintf("%q is there twice", value), "remove one")
 		}
 	}
 }
@@ -263,4 +271,4 @@ func fold(names []string) []string {
 	return folded
 }
 
-func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+func nth(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

@@ -68,9 +68,10 @@ func fieldValue(f Fields, name string) string {
 }
 
 // spaceMembers gives every comma outside quoted strings one space behind it and none before. A recipient may join the lines
-// of a field with a comma and any optional whitespace (RFC 9110, section 5.3), so a field cannot mean anything by it.
+// of a field with a comma and any optional whitespace (RFC 9110, section 5.3), so a field cannot mean anything by it. A value
+// with a backslash, which may escape a space, is left as it is.
 func spaceMembers(value string) string {
-	if strings.IndexByte(value, ',') < 0 {
+	if strings.IndexByte(value, ',') < 0 || strings.IndexByte(value, '\\') >= 0 {
 		return trimOWS(value)
 	}
 	var out strings.Builder
@@ -123,27 +124,30 @@ func sortPreferences(value string) string {
 // values of parameters may not be. The weight comes last (section 12.5.1).
 func parsePreference(member string) (preference, bool) {
 	subject, params := cutUnquoted(member, ';')
-	p := preference{text: strings.ToLower(trimOWS(subject)), weight: fullWeight}
-	if !isRange(p.text) {
-		return p, false
+	text, weight, weighted := []byte(strings.ToLower(trimOWS(subject))), fullWeight, false
+	if !isRange(string(text)) {
+		return preference{}, false
 	}
-	for weighted := false; params != ""; {
+	for params != "" {
 		var param string
 		param, params = cutUnquoted(params, ';')
 		name, value, ok := strings.Cut(trimOWS(param), "=")
 		switch {
 		case weighted || !ok || !isToken(name):
-			return p, false
-		case isField(name, "q"):
+			return preference{}, false
+		case sameToken(name, "q"):
 			weighted = true
-			if p.weight, ok = parseWeight(value); !ok {
-				return p, false
+			if weight, ok = parseWeight(value); !ok {
+				return preference{}, false
 			}
+		case !isToken(value) && !isQuotedString(value):
+			return preference{}, false
 		default:
-			p.text += ";" + strings.ToLower(name) + "=" + value
+			text = append(append(text, ';'), strings.ToLower(name)...)
+			text = append(append(text, '='), value...)
 		}
 	}
-	return p, true
+	return preference{string(text), weight}, true
 }
 
 // isRange reports whether s is a token, or two with a slash between them.

@@ -161,9 +161,14 @@ func members(lines []string) iter.Seq[string] {
 
 // rewriteLocation turns an absolute Location that names the origin into one under the name the client used. Others, and
 // those that do not parse, stay as they are.
-func rewriteLocation(location string, pool Pool, scheme, host string) string {
+//
+// A redirect to https of the same name stays: it is meant, and the way back would be a loop.
+func rewriteLocation(location string, pool Pool, asked, scheme, host string) string {
 	u, err := url.Parse(location)
-	if err != nil || u.Host == "" || !owns(pool, *u) {
+	if err != nil || u.Host == "" || !owns(pool, *u, asked) {
+		return location
+	}
+	if u.Scheme == "https" && scheme == "http" && hostName(u.Host) == hostName(host) {
 		return location
 	}
 	_, rest, _ := strings.Cut(location, "//")
@@ -175,13 +180,13 @@ func rewriteLocation(location string, pool Pool, scheme, host string) string {
 }
 
 // owns asks for a reference without scheme ("//host/path") under both.
-func owns(pool Pool, u url.URL) bool {
+func owns(pool Pool, u url.URL, asked string) bool {
 	if u.Scheme != "" {
-		return pool.Owns(&u)
+		return pool.Owns(&u, asked)
 	}
 	plain, secure := u, u
 	plain.Scheme, secure.Scheme = "http", "https"
-	return pool.Owns(&plain) || pool.Owns(&secure)
+	return pool.Owns(&plain, asked) || pool.Owns(&secure, asked)
 }
 
 // headerChanges is a compiled HeaderConfig. Immutable.

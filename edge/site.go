@@ -16,8 +16,9 @@ type Pool interface {
 	http.RoundTripper
 	// Host is sent in place of the client's Host; "" keeps the client's.
 	Host() string
-	// Owns reports whether u names one of the pool's upstreams, so that a Location pointing there can be rewritten.
-	Owns(u *url.URL) bool
+	// Owns reports whether u, in the answer to a request for the host asked, names the origin itself, so that a Location
+	// pointing there can be rewritten.
+	Owns(u *url.URL, asked string) bool
 }
 
 // sites finds the site of a host. Immutable.

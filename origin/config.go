@@ -10,7 +10,7 @@ type Config struct {
 	Host string `yaml:"host"`
 	// Timeouts of one exchange.
 	Timeouts Timeouts `yaml:"timeouts"`
-	// IdleConns is how many idle connections are kept to each upstream.
+	// IdleConns is how many idle connections are kept to each upstream; 0 is none.
 	IdleConns int `yaml:"idle_conns"`
 	// TLS of https upstreams.
 	TLS TLSConfig `yaml:"tls"`
@@ -19,8 +19,8 @@ type Config struct {
 // Timeouts of one exchange with an upstream. 0 is the default of DefaultConfig.
 type Timeouts struct {
 	Connect   time.Duration `yaml:"connect"`    // TCP and TLS
-	FirstByte time.Duration `yaml:"first_byte"` // from the request sent to the first byte of the head
-	Gap       time.Duration `yaml:"gap"`        // between two bytes of the body
+	FirstByte time.Duration `yaml:"first_byte"` // from the request sent to the end of the head
+	Gap       time.Duration `yaml:"gap"`        // between two bytes of a body, either way
 	Idle      time.Duration `yaml:"idle"`       // of a kept connection
 }
 

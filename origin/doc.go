@@ -3,5 +3,17 @@
 // A Pool is an http.RoundTripper. It picks an upstream, sends the request as it is given (it adds, removes and follows
 // nothing), holds the connection to strict HTTP, and gives every failure a Failure with the error type of RFC 9209.
 //
+// The nouns:
+//
+//   - Pool: the upstreams of one origin, taken in turn.
+//   - upstream: one address, and the http.Transport that keeps connections to it.
+//   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
+//   - conn: an HTTP/1 connection below http.Transport. What it hands up has kept the rules.
+//   - follower: knows at every byte of a conn where in the framing it is.
+//   - Failure: why there is no answer, or not a whole one.
+//
+// What follows an answer in a later burst than its end cannot be told from an answer to the next request, if that has begun by
+// then: HTTP/1.1 has nothing to tell it by. What comes before ends the connection.
+//
 // It imports nothing of ours.
 package origin

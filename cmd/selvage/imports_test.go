@@ -22,7 +22,6 @@ var forbidden = []struct{ from, to, why string }{
 	{"selvage/purge", "selvage/edge", "purging works where nobody listens"},
 	{"selvage/purge", "selvage/origin", "a purge asks no origin"},
 	{"selvage/purge", "selvage/tlsmgr", "a purge needs no certificate"},
-	{"selvage/edge", "selvage/origin", "origins are reached through an interface of the edge, so that tests can pass their own"},
 	{"selvage/edge", "selvage/tlsmgr", "a listener is given its *tls.Config"},
 	{"selvage/edge/internal/lane", "selvage", "the connection lies below the rooms: what it needs is handed to it"},
 	{"selvage/edge", "selvage/cmd", wiring},

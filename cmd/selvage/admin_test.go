@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func testAdmin(v verdict) *admin {
+	return &admin{
+		ready:   func() bool { return v.OK },
+		metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "selvage_up 1\n") }),
+		reload:  func() verdict { return v },
+		log:     slog.New(slog.DiscardHandler),
+	}
+}
+
+const testToken = "0123456789abcdef"
+
+// TestAdminDoors: what each door answers to whom.
+func TestAdminDoors(t *testing.T) {
+	a := testAdmin(verdict{OK: true})
+	socket := refuseBrowsers(a.endpoints())
+	c := AdminConfig{Address: "192.0.2.1:9090", Hosts: []string{"edge.example"}}
+	tcp := allowHosts(c, refuseBrowsers(requireToken(testToken, a.endpoints())))
+	health := a.health(http.NewServeMux())
+
+	const bearer = "Authorization: Bearer " + testToken
+	const json = "Content-Type: application/json; charset=utf-8"
+	for _, row := range []struct {
+		what    string
+		door    http.Handler
+		request string
+		fields  []string
+		want    int
+	}{
+		{"socket: alive", socket, "GET selvage/livez", nil, 200},
+		{"socket: ready", socket, "GET selvage/readyz", nil, 200},
+		{"socket: metrics", socket, "GET selvage/metrics", nil, 200},
+		{"socket: reload", socket, "POST selvage/v1/reload", []string{json}, 200},
+		{"socket: reload wants POST", socket, "GET selvage/v1/reload", []string{json}, 405},
+		{"socket: reload wants JSON", socket, "POST selvage/v1/reload", []string{"Content-Type: text/plain"}, 415},
+		{"socket: reload wants a type", socket, "POST selvage/v1/reload", nil, 415},
+		{"socket: no browser", socket, "POST selvage/v1/reload", []string{json, "Origin: https://evil.example"}, 403},
+		{"socket: no preflight", socket, "OPTIONS selvage/v1/reload", []string{"Origin: null"}, 403},
+		{"socket: nothing else", socket, "GET selvage/debug/pprof/", nil, 404},
+
+		{"tcp: token", tcp, "GET 192.0.2.1:9090/metrics", []string{bearer}, 200},
+		{"tcp: scheme in any case", tcp, "GET 192.0.2.1:9090/metrics", []string{"Authorization: bearer " + testToken}, 200},
+		{"tcp: configured name", tcp, "GET Edge.Example:9090/metrics", []string{bearer}, 200},
+		{"tcp: loopback name", tcp, "GET [::1]:9090/metrics", []string{bearer}, 200},
+		{"tcp: no token", tcp, "GET 192.0.2.1:9090/livez", nil, 401},
+		{"tcp: wrong token", tcp, "GET 192.0.2.1:9090/livez", []string{bearer + "0"}, 401},
+		{"tcp: other scheme", tcp, "GET 192.0.2.1:9090/livez", []string{"Authorization: Basic " + testToken}, 401},
+		{"tcp: token in the URL", tcp, "GET 192.0.2.1:9090/livez?token=" + testToken, nil, 401},
+		{"tcp: rebound name", tcp, "GET evil.example:9090/metrics", []string{bearer}, 421},
+		{"tcp: page of a browser", tcp, "GET 192.0.2.1:9090/metrics", []string{bearer, "Origin: https://evil.example"}, 403},
+
+		{"health: alive", health, "GET any.example/livez", nil, 200},
+		{"health: ready", health, "GET any.example/readyz", nil, 200},
+		{"health: no metrics", health, "GET any.example/metrics", nil, 404},
+		{"health: no reload", health, "POST any.example/v1/reload", []string{json}, 404},
+	} {
+		method, target, _ := strings.Cut(row.request, " ")
+		r := httptest.NewRequest(method, "http://"+target, nil)
+		for _, f := range row.fields {
+			name, value, _ := strings.Cut(f, ": ")
+			r.Header.Set(name, value)
+		}
+		w := httptest.NewRecorder()
+		row.door.ServeHTTP(w, r)
+		if w.Code != row.want {
+			t.Errorf("%s: status = %d, want %d", row.what, w.Code, row.want)
+		}
+		for name := range w.Header() {
+			if strings.HasPrefix(name, "Access-Control-") {
+				t.Errorf("%s: %s in the answer", row.what, name)
+			}
+		}
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	w := httptest.NewRecorder()
+	testAdmin(verdict{}).endpoints().ServeHTTP(w, httptest.NewRequest("GET", "http://selvage/readyz", nil))
+	if w.Code != http.StatusServiceUnavailable {
+		t.Errorf("GET /readyz: status = %d, want 503", w.Code)
+	}
+}
+
+// TestReloadVerb: `selvage reload` prints what the node behind the socket says, and its exit code is what `check` of the
+// same file would give. A real socket: its path is what the verb takes.
+func TestReloadVerb(t *testing.T) {
+	for _, row := range []struct {
+		what        string
+		verdict     verdict
+		code        int
+		out, stderr string
+	}{
+		{"good", verdict{OK: true, File: "s.yaml", Sites: 2, Origins: 1}, exitOK, "s.yaml: in force: 2 sites, 1 origin\n", ""},
+		{"refused by the node", verdict{File: "s.yaml", Error: "memory cannot change"}, exitFailed, "", "selvage: memory cannot change\n"},
+		{"a bad file", verdict{Problems: Diagnostics{{File: "s.yaml", Line: 3, Column: 1, Path: "sitse", Problem: "unknown key"}}},
+			exitUsage, "", "s.yaml:3:1: sitse: unknown key\n"},
+	} {
+		socket := filepath.Join(socketFolder(t), "a.sock")
+		stop := startAdmin(t, testAdmin(row.verdict), AdminConfig{Socket: socket})
+		c, out, stderr := testConsole()
+		code := run([]string{"reload", "--socket", socket}, c)
+		stop()
+		if code != row.code || out.String() != row.out || stderr.String() != row.stderr {
+			t.Errorf("%s: exit code = %d, stdout %q, stderr %q\nwant %d, %q, %q",
+				row.what, code, out, stderr, row.code, row.out, row.stderr)
+		}
+	}
+}
+
+func TestReloadWithoutNode(t *testing.T) {
+	c, _, stderr := testConsole()
+	if code := run([]string{"reload", "--socket", filepath.Join(t.TempDir(), "none.sock")}, c); code != exitFailed {
+		t.Errorf("exit code = %d, want 1\n%s", code, stderr)
+	}
+}
+
+// startAdmin serves until the returned function is called.
+func startAdmin(t *testing.T, a *admin, c AdminConfig) (stop func()) {
+	t.Helper()
+	if err := a.listen(c, testMachine(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- a.Run(ctx) }()
+	return func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestAdminTokenOnTCP: the token comes from where the file says, and a short one is refused.
+func TestAdminTokenOnTCP(t *testing.T) {
+	c := AdminConfig{Socket: filepath.Join(socketFolder(t), "a.sock"), Address: "127.0.0.1:0", Token: "env:SELVAGE_TOKEN"}
+	a := testAdmin(verdict{OK: true})
+	stop := startAdmin(t, a, c)
+	defer stop()
+	r, err := http.NewRequest("GET", "http://"+a.doors[1].Addr().String()+"/readyz", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+testToken)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("status = %d, want 200", response.StatusCode)
+	}
+	if _, err := (AdminConfig{Token: "env:PORT"}).token(testMachine()); err == nil {
+		t.Error("a token of four bytes: no error")
+	}
+}

@@ -1,0 +1,101 @@
+// Selvage is an edge cache: a caching reverse proxy in one binary.
+//
+//	selvage run                                  the demo: an embedded site on loopback, and what to try
+//	selvage run --from HOST --to URL             one site in front of one origin, on :80 and :443
+//	selvage run --config selvage.yaml            everything else
+//	selvage check selvage.yaml                   say what is wrong with a file, all at once
+//	selvage reload                               have the running node read its file again
+//	selvage version
+//
+// Exit codes: 0 done, 1 failed, 2 the command line or the configuration is wrong.
+//
+// Signals of run: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads (a file with errors keeps the one in
+// force); SIGUSR1 reopens the access log.
+//
+// Admin endpoints, on a unix socket and, with a token, on TCP: GET /livez, GET /readyz, GET /metrics, POST /v1/reload.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// commands is the command line.
+type commands struct {
+	Run     runCommand     `cmd:"" help:"Serve: a configuration file, one site from flags, or the demo."`
+	Check   checkCommand   `cmd:"" help:"Check a configuration file."`
+	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// console is where a verb reads and writes.
+type console struct {
+	out, err         io.Writer
+	outTerm, errTerm bool // whether they are terminals
+	width            int  // of the terminal, in characters; 0 is unknown
+	machine          machine
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], thisConsole()))
+}
+
+func thisConsole() console {
+	out, err := int(os.Stdout.Fd()), int(os.Stderr.Fd())
+	width, _, _ := term.GetSize(out)
+	return console{
+		out: os.Stdout, err: os.Stderr, outTerm: term.IsTerminal(out), errTerm: term.IsTerminal(err),
+		width: width, machine: thisMachine(),
+	}
+}
+
+// run runs one command and returns its exit code.
+func run(args []string, c console) int {
+	parser, err := kong.New(&commands{},
+		kong.Name("selvage"), kong.Description("An edge cache: a caching reverse proxy in one binary."),
+		kong.Writers(c.out, c.err), kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		panic(err) // the tags of commands are wrong
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(c.err, "selvage: %v; see selvage --help\n", err)
+		return exitUsage
+	}
+	return c.finish(parsed.Run(c))
+}
+
+// finish reports the error of a verb and turns it into an exit code.
+func (c console) finish(err error) int {
+	var problems Diagnostics
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &problems):
+		problems.print(c.err, c.errTerm)
+		return exitUsage
+	case errors.As(err, &usage):
+		fmt.Fprintf(c.err, "selvage: %v; see selvage --help\n", err)
+		return exitUsage
+	}
+	fmt.Fprintf(c.err, "selvage: %v\n", err)
+	return exitFailed
+}
+
+// usageError is a command line that makes no sense.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"reflect"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+
+	"selvage/cache"
+	"selvage/edge"
+	"selvage/origin"
+	"selvage/purge"
+)
+
+// node is the rooms, wired: a running Selvage, and what signals and the admin listener do to it.
+type node struct {
+	machine machine
+	log     *slog.Logger
+	name    string // of the configuration file; "" when there is none to read again
+
+	store *cache.Store
+	edge  *edge.Edge
+	admin *admin
+	abort func() // ends the process at once
+
+	mu    sync.Mutex
+	file  *File                   // in force; guarded by mu
+	pools map[string]*origin.Pool // of file; guarded by mu
+}
+
+// listenFunc opens a socket; nil is net.Listen.
+type listenFunc func(network, address string) (net.Listener, error)
+
+// newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
+func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (*node, error) {
+	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
+	if err := n.open(f, listen); err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// open wires the rooms, from the origins to the listeners.
+func (n *node) open(f *File, listen listenFunc) (err error) {
+	if n.pools, err = openPools(f.Origins, nil, nil, n.log); err != nil {
+		return err
+	}
+	clock, journal := cache.SystemClock(), purge.NewJournal()
+	if n.store, err = cache.NewStore(cache.StoreConfig{MaxBytes: f.Memory}, clock, journal); err != nil {
+		return fmt.Errorf("memory tier: %w", err)
+	}
+	n.admin = &admin{
+		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
+	}
+	if err = n.admin.listen(f.Admin, n.machine, os.Geteuid()); err != nil {
+		return err
+	}
+	n.edge, err = edge.New(edge.Options{
+		Config: f.Config, Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
+		Version: thisBuild().Version, Listen: listen,
+	})
+	return err
+}
+
+func (n *node) serveMetrics(w http.ResponseWriter, r *http.Request) { n.edge.Metrics().ServeHTTP(w, r) }
+
+// close lets go of what open opened, so far as it came, and run has not closed.
+func (n *node) close() {
+	if n.admin != nil {
+		n.admin.close()
+	}
+	if n.store != nil {
+		n.store.Close()
+	}
+	closePools(n.pools, nil)
+}
+
+// run serves until a signal ends it and all requests under way are answered, or the drain timeout has passed.
+func (n *node) run(signals <-chan os.Signal) error {
+	defer n.close()
+	serving, drain := context.WithCancel(context.Background())
+	defer drain()
+	alive, end := context.WithCancel(context.Background())
+	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
+		"memory_limit", formatSize(n.machine.memoryLimit))
+	var g errgroup.Group
+	g.Go(func() error {
+		defer end() // the admin side answers for as long as the edge drains
+		return n.edge.Run(serving)
+	})
+	g.Go(func() error { return n.admin.Run(alive) })
+	g.Go(func() error {
+		n.obey(alive, signals, drain)
+		return nil
+	})
+	return g.Wait()
+}
+
+func (n *node) addresses() []string {
+	var all []string
+	for _, a := range n.edge.Addrs() {
+		all = append(all, a.String())
+	}
+	return all
+}
+
+// nodeSignals are the signals that obey knows.
+var nodeSignals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1}
+
+// obey does what signals say until ctx ends.
+func (n *node) obey(ctx context.Context, signals <-chan os.Signal, drain func()) {
+	draining := false
+	for {
+		var s os.Signal
+		select {
+		case <-ctx.Done():
+			return
+		case s = <-signals:
+		}
+		switch s {
+		case syscall.SIGHUP:
+			n.reload()
+		case syscall.SIGUSR1:
+			n.reopenLogs()
+		case syscall.SIGTERM, syscall.SIGINT:
+			if draining {
+				n.log.Warn("ending at once", "signal", s.String())
+				n.abort()
+				return
+			}
+			draining = true
+			n.log.Info("draining: no new connections; a second signal ends at once", "signal", s.String())
+			drain()
+		}
+	}
+}
+
+func (n *node) reopenLogs() {
+	if err := n.edge.ReopenLogs(); err != nil {
+		n.log.Error("the access log stays where it was", "error", err)
+		return
+	}
+	n.log.Info("access log reopened")
+}
+
+// reload reads the file again and puts it in force, or says why not and changes nothing.
+func (n *node) reload() verdict {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f, err := n.apply()
+	v := newVerdict(n.name, f, err)
+	switch {
+	case v.OK:
+		n.log.Info("configuration in force", "file", n.name, "sites", v.Sites, "origins", v.Origins)
+	case len(v.Problems) == 0:
+		n.log.Error("reload refused; the old configuration stays", "error", err)
+	default:
+		n.log.Error("reload refused; the old configuration stays", "problems", len(v.Problems))
+		for _, p := range v.Problems {
+			n.log.Error(p.String())
+		}
+	}
+	return v
+}
+
+// apply is the whole of a reload, in steps that can be taken back until the last has worked. The caller holds n.mu.
+func (n *node) apply() (*File, error) {
+	if n.name == "" {
+		return nil, errors.New("there is no configuration file to read again")
+	}
+	f, err := LoadFile(n.name, n.machine)
+	if err != nil {
+		return nil, err
+	}
+	if f.Memory != n.file.Memory || !reflect.DeepEqual(f.Admin, n.file.Admin) {
+		return nil, errors.New("memory or admin changed: they are set at start only, so restart to change them")
+	}
+	pools, err := openPools(f.Origins, n.file.Origins, n.pools, n.log)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.edge.Reload(f.Config, forEdge(pools)); err != nil {
+		closePools(pools, n.pools)
+		return nil, err
+	}
+	closePools(n.pools, pools) // requests under way keep theirs until they are done
+	n.file, n.pools = f, pools
+	return f, nil
+}
+
+// openPools makes a pool for each origin. One that has not changed keeps its pool, and with it its connections.
+func openPools(configs, oldConfigs map[string]origin.Config, old map[string]*origin.Pool, log *slog.Logger) (map[string]*origin.Pool, error) {
+	pools := make(map[string]*origin.Pool)
+	for name, config := range configs {
+		if p, ok := old[name]; ok && reflect.DeepEqual(config, oldConfigs[name]) {
+			pools[name] = p
+			continue
+		}
+		p, err := origin.New(name, config, nil, log)
+		if err != nil {
+			closePools(pools, old)
+			return nil, err
+		}
+		pools[name] = p
+	}
+	return pools, nil
+}
+
+// closePools closes those that are not kept.
+func closePools(pools, kept map[string]*origin.Pool) {
+	for name, p := range pools {
+		if kept[name] != p {
+			p.Close()
+		}
+	}
+}
+
+func forEdge(pools map[string]*origin.Pool) map[string]edge.Pool {
+	out := make(map[string]edge.Pool)
+	for name, p := range pools {
+		out[name] = p
+	}
+	return out
+}

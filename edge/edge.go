@@ -1,0 +1,144 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"selvage/cache"
+	"selvage/edge/internal/lane"
+	"selvage/purge"
+)
+
+// Options are what an Edge is made of. All of them are needed, apart from Listen.
+type Options struct {
+	Config  Config // validated
+	Pools   map[string]Pool
+	Store   *cache.Store
+	Journal *purge.Journal
+	Clock   cache.Clock
+	Logger  *slog.Logger
+	Version string // of the program, for the metrics
+	// Listen opens a socket; nil is net.Listen. Tests pass an in-memory network.
+	Listen func(network, address string) (net.Listener, error)
+}
+
+// Edge serves the sites of a configuration on its listeners.
+type Edge struct {
+	store    *cache.Store
+	journal  *purge.Journal
+	clock    cache.Clock
+	logger   *slog.Logger
+	identity identity
+	visits   *visits
+	log      *accessLog
+	metrics  *metrics
+	server   *lane.Server
+	sockets  []socket // immutable after New
+
+	conf  atomic.Pointer[snapshot]
+	ready atomic.Bool
+}
+
+// snapshot is a compiled configuration. A request uses the one it began with.
+type snapshot struct {
+	Config
+	sites    *sites
+	trust    trust
+	limits   Limits
+	timeouts Timeouts
+}
+
+// New opens the listeners and returns an Edge that serves them once Run is called.
+func New(o Options) (*Edge, error) {
+	e := &Edge{
+		store: o.Store, journal: o.Journal, clock: o.Clock, logger: o.Logger,
+		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version),
+	}
+	var err error
+	if e.log, err = openAccessLog(o.Config.Log, os.Stdout, e.metrics.LogLinesLost, o.Logger); err != nil {
+		return nil, err
+	}
+	e.metrics.watchStore(o.Store)
+	e.conf.Store(e.compile(o.Config, o.Pools))
+	e.server = lane.NewServer(e.laneConfig(o.Config), e)
+	if e.sockets, err = openSockets(o.Config.Listeners, o.Listen); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Edge) compile(c Config, pools map[string]Pool) *snapshot {
+	return &snapshot{
+		Config: c, sites: compileSites(c.Sites, pools, e.store.MaxObject()), trust: compileTrust(c.TrustedProxies),
+		limits: c.Limits, timeouts: c.Timeouts,
+	}
+}
+
+// Run serves until ctx ends, then lets what is under way finish, for at most the drain timeout.
+func (e *Edge) Run(ctx context.Context) error {
+	logged := make(chan struct{})
+	logging, stopLogging := context.WithCancel(context.Background())
+	go func() {
+		defer close(logged)
+		e.log.Run(logging)
+	}()
+	defer func() {
+		stopLogging()
+		<-logged
+	}()
+	serving, ctx := errgroup.WithContext(ctx)
+	for _, s := range e.sockets {
+		serving.Go(func() error { return e.server.Serve(s.listener, s.tls) })
+	}
+	e.ready.Store(true)
+	serving.Go(func() error {
+		<-ctx.Done()
+		e.ready.Store(false)
+		drain, cancel := context.WithTimeout(context.Background(), e.conf.Load().timeouts.Drain)
+		defer cancel()
+		return e.server.Shutdown(drain)
+	})
+	if err := serving.Wait(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+// Reload swaps the configuration: requests under way finish with the one they began with. Listeners cannot change.
+func (e *Edge) Reload(c Config, pools map[string]Pool) error {
+	if err := sameSockets(e.conf.Load().Listeners, c.Listeners); err != nil {
+		return err
+	}
+	if c.Log != e.conf.Load().Log {
+		return errors.New("log changed: it is opened at start only, so restart to change it")
+	}
+	e.conf.Store(e.compile(c, pools))
+	lc := e.laneConfig(c)
+	e.server.Reconfigure(lc.Limits, lc.Timeouts)
+	return nil
+}
+
+// ReopenLogs opens the access log's file anew, after it was moved away.
+func (e *Edge) ReopenLogs() error { return e.log.Reopen() }
+
+// Ready reports whether requests are being accepted.
+func (e *Edge) Ready() bool { return e.ready.Load() }
+
+// Metrics serves the node's metrics in Prometheus's text format.
+func (e *Edge) Metrics() http.Handler { return e.metrics.Handler() }
+
+// Addrs returns where the listeners listen, in the order of the configuration.
+func (e *Edge) Addrs() []net.Addr {
+	var all []net.Addr
+	for _, s := range e.sockets {
+		all = append(all, s.listener.Addr())
+	}
+	return all
+}

@@ -1,0 +1,243 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync"
+	"time"
+
+	"selvage/cache"
+	"selvage/origin"
+)
+
+// fill fetches for a miss or a revalidation, or shares another request's fetch, and answers from what came. False: the
+// answer was for others; look again.
+func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) bool {
+	if d.Alone && d.Outcome == cache.Miss && x.q.Present.Has(cache.HasRange) {
+		x.pass(true) // its whole would be fetched for this client alone
+		return true
+	}
+	if d.Outcome == cache.Miss {
+		stale = nil
+	}
+	a := x.store.Fill(x.newFill(stale, v, d, false))
+	if a.Excluded {
+		return false
+	}
+	x.res.Collapse, x.res.Stored, x.res.Origin = !a.Led, a.Led && a.Admission.Store, a.Status
+	if a.Led && !a.Admission.Store {
+		x.res.NotStored = a.Admission.Reason
+	}
+	if a.Led && a.Object != nil {
+		defer a.Object.Own.Body.Release()
+	}
+	if t, bad := trouble(a); bad && x.respondStale(stale, v, t) {
+		if a.Response != nil {
+			a.Response.Body.Close()
+		}
+		return true
+	}
+	switch {
+	case a.Err != nil:
+		status, kind, _ := judge(a.Err)
+		x.fail(status, kind, "the origin gave no usable answer")
+	case a.Object != nil:
+		x.firstHand = a.Led
+		x.respond(a.Object)
+	default:
+		x.firstHand = true
+		x.respondOnce(a)
+	}
+	return true
+}
+
+// trouble says whether an answer is one that a stale response may stand in for (RFC 5861, section 4).
+func trouble(a cache.Answer) (cache.Trouble, bool) {
+	if a.Err != nil {
+		if _, _, unreachable := judge(a.Err); unreachable {
+			return cache.Unreachable, true
+		}
+		return cache.ErrorStatus, true
+	}
+	return cache.ErrorStatus, cache.IsErrorStatus(a.Status)
+}
+
+// respondStale answers from the stale object if the rules allow it.
+func (x *exchange) respondStale(stale *cache.Object, v cache.Verdict, t cache.Trouble) bool {
+	if stale == nil {
+		return false
+	}
+	now := x.clock.Now().Mono
+	reason, ok := cache.StaleAllowed(stale.Meta, v, t, now)
+	if !ok {
+		return false
+	}
+	x.res.Outcome, x.res.Reason, x.res.Stored, x.res.NotStored = cache.Stale, reason, false, ""
+	x.res.HasTTL, x.res.TTL = true, stale.Meta.TTL(now)
+	x.respond(stale)
+	return true
+}
+
+// respondOnce answers the leader from a response that is not stored.
+func (x *exchange) respondOnce(a cache.Answer) {
+	defer a.Response.Body.Close()
+	// The fetch is not bound to the request, but this body has no other reader.
+	defer context.AfterFunc(x.r.Context(), func() { a.Response.Body.Close() })()
+	if a.Response.StatusCode == http.StatusOK && x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet {
+		a.Response.Body.Close()
+		x.pass(true)
+		return
+	}
+	if x.precluded(a.Admission.Meta) {
+		return
+	}
+	h := x.w.Header()
+	x.copyHead(h, a.Admission.Meta)
+	x.stream(h, a.Response)
+}
+
+// newFill describes the fetch for this request; in the background nobody hears of interim responses and results.
+func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decision, background bool) *cache.Fill {
+	if v == cache.Hard {
+		stale = nil
+	}
+	q := x.q // the fill outlives the request, and is a GET also for HEAD
+	q.Method = http.MethodGet
+	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone}
+	head := x.fillHeader()
+	route, query := x.route, x.target(x.q.RawQuery, x.q.HasQuery)
+	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
+		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone()}
+		setValidators(r.Header, validate)
+		if background {
+			resp, _, err := x.fetch(r.WithContext(ctx), route.pool, q.Site)
+			return resp, err
+		}
+		forward := &interim{x: x}
+		defer forward.stop()
+		resp, took, err := x.fetch(r.WithContext(forward.trace(ctx)), route.pool, q.Site)
+		x.heard(resp, took)
+		return resp, err
+	}
+	return f
+}
+
+// fetch asks the origin, and once more if no head came of the first attempt for a reason that may be gone.
+func (e *Edge) fetch(r *http.Request, pool Pool, site string) (*http.Response, time.Duration, error) {
+	resp, took, err := e.ask(r, pool, site)
+	if err == nil || r.Context().Err() != nil || !worthAnother(err) {
+		return resp, took, err
+	}
+	return e.ask(r, pool, site)
+}
+
+// ask makes one exchange with an origin, and counts it.
+func (e *Edge) ask(r *http.Request, pool Pool, site string) (*http.Response, time.Duration, error) {
+	begin, status := e.clock.Now().Mono, 0
+	resp, err := pool.RoundTrip(r)
+	if err == nil {
+		status = resp.StatusCode
+		e.allowSilence(resp)
+	}
+	took := e.clock.Now().Mono.Sub(begin)
+	e.metrics.RecordOrigin(site, status, took)
+	return resp, took, err
+}
+
+// allowSilence lifts the limit between two bytes for what is silent by nature: an event stream has its own limit, and a
+// tunnel keeps its own.
+func (e *Edge) allowSilence(resp *http.Response) {
+	switch {
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		origin.SetGap(resp, 0)
+	case isEventStream(resp.Header):
+		origin.SetGap(resp, e.conf.Load().timeouts.Stream)
+	}
+}
+
+// heard notes for the log what the origin said, and how long that took.
+func (x *exchange) heard(resp *http.Response, took time.Duration) {
+	x.res.Forward = took
+	if resp != nil {
+		x.res.Origin, x.res.Upstream = resp.StatusCode, origin.Upstream(resp)
+	}
+}
+
+// worthAnother reports whether a second attempt may fare better. A time-out has taken its time, and an origin that talks
+// nonsense or shows the wrong certificate will do so again.
+func worthAnother(err error) bool {
+	var f *origin.Failure
+	if !errors.As(err, &f) || f.Repeated {
+		return false
+	}
+	switch f.Type {
+	case "connection_terminated", "connection_refused", "http_response_incomplete":
+		return true
+	}
+	return false
+}
+
+// fillHeader builds the header of a fill's request: what the client sent, without what is about its own copy.
+func (x *exchange) fillHeader() http.Header {
+	h := x.outbound()
+	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
+		"Cache-Control", "Pragma", "Expect", "Upgrade", "Content-Type", "Content-Length", "Te"} {
+		delete(h, name)
+	}
+	if x.route.policy.RequestCookies == "strip" {
+		delete(h, "Cookie")
+	}
+	delete(h, "Accept-Encoding")
+	if codings := x.q.Coding.AcceptEncoding(); codings != "" {
+		h.Set("Accept-Encoding", codings)
+	}
+	return h
+}
+
+func setValidators(h http.Header, m *cache.Meta) {
+	if m == nil {
+		return
+	}
+	if m.ETag != "" {
+		h.Set("If-None-Match", m.ETag)
+	}
+	if lm := m.Head.Get("Last-Modified"); lm != "" {
+		h.Set("If-Modified-Since", lm)
+	}
+}
+
+// interim forwards 1xx responses to the client while the final one is awaited.
+type interim struct {
+	x    *exchange
+	mu   sync.Mutex
+	done bool // the final head may be written from now on
+}
+
+func (i *interim) trace(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: i.got})
+}
+
+func (i *interim) got(code int, header textproto.MIMEHeader) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	// 100 is between the origin and us; HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
+	if i.done || code == http.StatusContinue || !i.x.r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	h := i.x.w.Header()
+	for name, values := range inboundHeader(http.Header(header)) {
+		h[name] = values
+	}
+	i.x.w.WriteHeader(code)
+	clear(h)
+	return nil
+}
+
+func (i *interim) stop() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.done = true
+}

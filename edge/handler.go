@@ -1,0 +1,140 @@
+package edge
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"time"
+
+	"selvage/cache"
+	"selvage/edge/internal/lane"
+)
+
+// lookups bounds how often a request looks again because the fill it waited for was not for it.
+const lookups = 3
+
+// exchange is one request on its walk through the rooms.
+type exchange struct {
+	*Edge
+	conf *snapshot
+	w    http.ResponseWriter
+	r    *http.Request
+	out  *http.ResponseController
+
+	// What read found.
+	start    cache.Instant
+	now      cache.Moment // of the last look-up
+	begin    uint64       // purges applied when the request began
+	client   clientInfo
+	conn     *lane.Info
+	site     *site
+	route    *route
+	q        cache.Query
+	rawQuery string // canonical, before the route's policy dropped anything
+	body     *requestBody
+
+	res       Result
+	firstHand bool      // the answer is the origin's to this very request
+	sent      bool      // the final head is on its way
+	armed     time.Time // when the write deadline of an HTTP/2 stream was last set
+}
+
+// ServeHTTP walks a request from read to finish. The rooms before it, accept and the strict check, are the lane's.
+func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{Edge: e, conf: e.conf.Load(), w: w, r: r, out: http.NewResponseController(w), conn: lane.ConnFrom(r.Context())}
+	x.now, x.begin = e.clock.Now(), e.journal.Applied()
+	x.start = x.now.Mono
+	defer x.finish()
+	if x.read() {
+		x.serve()
+	}
+}
+
+// serve looks up, decides and acts.
+func (x *exchange) serve() {
+	policy := x.route.policy
+	if reason := cache.Eligible(&x.q, policy); reason != "" {
+		x.decided(cache.Decision{Outcome: cache.Pass, Reason: reason})
+		x.pass(false)
+		return
+	}
+	for range lookups {
+		o, found := x.store.Lookup(&x.q, x.begin, x.now.Mono)
+		d := cache.Decide(&x.q, policy, found, x.now.Mono)
+		x.decided(d)
+		switch d.Outcome {
+		case cache.Hit:
+			x.res.Collapse = !o.Own.Body.Complete()
+			x.respond(o)
+			return
+		case cache.Stale:
+			if d.Background {
+				x.store.Refresh(x.newFill(o, found.Verdict, d, true))
+			}
+			x.respond(o)
+			return
+		case cache.Refuse:
+			x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
+			return
+		case cache.Pass:
+			x.pass(true)
+			return
+		}
+		if x.fill(o, found.Verdict, d) {
+			return
+		}
+		x.now = x.clock.Now()
+	}
+	x.decided(cache.Decision{Outcome: cache.Pass, Reason: cache.PassExcluded})
+	x.pass(true)
+}
+
+func (x *exchange) decided(d cache.Decision) {
+	x.res.Looked = true
+	x.res.Outcome, x.res.Reason = d.Outcome, d.Reason
+	x.res.HasTTL, x.res.TTL = d.Outcome == cache.Hit || d.Outcome == cache.Stale, d.TTL
+}
+
+// finish gives the one account of what happened.
+func (x *exchange) finish() {
+	x.res.Total = x.clock.Now().Mono.Sub(x.start)
+	x.log.Record(&x.res)
+	x.metrics.Record(&x.res)
+	if x.res.Aborted {
+		x.abort()
+	}
+}
+
+// abort ends an answer so that the client cannot take it for whole: a missing last chunk, a stream reset, or a reset
+// connection where only its end says where the body ends.
+func (x *exchange) abort() {
+	if x.sent {
+		x.flush() // what has come so far
+	}
+	if x.r.ProtoMajor == 1 && x.r.ProtoMinor == 0 {
+		x.conn.Reset()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// outbound returns the fields that go to the origin, by the route's changes.
+func (x *exchange) outbound() http.Header {
+	h := outboundHeader(x.r.Header, x.client, x.r.Proto, x.identity)
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = nil // none of our own
+	}
+	x.route.request.apply(h)
+	return h
+}
+
+// originHost is the Host to send: the client's, unless the origin has its own.
+func (x *exchange) originHost() string { return cmp.Or(x.route.pool.Host(), x.q.Host) }
+
+// target returns the URL to ask the origin for: the canonical path with the given query.
+func (x *exchange) target(query string, hasQuery bool) *url.URL {
+	path, err := url.PathUnescape(x.q.Path)
+	if err != nil { // canonical paths decode
+		path = x.q.Path
+	}
+	return &url.URL{Scheme: "http", Host: x.q.Host, Path: path, RawPath: x.q.Path, RawQuery: query, ForceQuery: hasQuery && query == ""}
+}

@@ -1,0 +1,147 @@
+package lane
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"syscall"
+	"time"
+)
+
+// Bounds of the wait after an Accept that failed for want of something.
+const (
+	backoffMin = 5 * time.Millisecond
+	backoffMax = time.Second
+)
+
+// acceptFrom is the accept loop of one listener.
+func (s *Server) acceptFrom(l net.Listener, tlsConfig *tls.Config) error {
+	backoff := time.Duration(0)
+	for {
+		c, err := l.Accept()
+		switch {
+		case err == nil:
+			backoff = 0
+			s.admit(c, tlsConfig)
+		case s.draining.Load():
+			return nil
+		case !passing(err):
+			return err
+		default:
+			s.failed.Add(1)
+			s.links.relieve()
+			backoff = min(max(2*backoff, backoffMin), backoffMax)
+			s.cfg.Logger.Warn("accept", "error", err, "retry_in", backoff)
+			s.pause(backoff)
+		}
+	}
+}
+
+// passing reports whether an error of Accept is about the moment and not about the listener.
+func passing(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EPERM, syscall.EPROTO} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *Server) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-s.done:
+	}
+}
+
+// admit waits until there is room for c, and starts it.
+func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
+	l := &link{Conn: c, srv: s, info: Info{
+		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Secure: tlsConfig != nil,
+	}}
+	l.info.link = l
+	if s.cfg.Opened != nil {
+		s.cfg.Opened(&l.info)
+	}
+	if tlsConfig == nil {
+		l.enter(active) // until it waits
+	}
+	cut := l.cutWaiting
+	l.cut.Store(&cut)
+	if !s.links.admit(l) {
+		_ = l.Close() // the server closes
+		return
+	}
+	s.accepted.Add(1)
+	if tlsConfig == nil {
+		s.handToHTTP1(&plainConn{newConn(l, l)}, l)
+		return
+	}
+	s.hands.Go(func() { s.handshake(l, tlsConfig) })
+}
+
+// handshake shakes hands and hands the connection over.
+func (s *Server) handshake(l *link, config *tls.Config) {
+	if d := s.settings.Load().Handshake; d > 0 {
+		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
+	}
+	if s.draining.Load() {
+		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
+	}
+	t := tls.Server(l, config)
+	err := t.HandshakeContext(context.Background())
+	s.links.shaken()
+	if err != nil {
+		s.handshakeFailed(l, err)
+		return
+	}
+	_ = l.SetDeadline(time.Time{}) // an error shows at the next Read
+	if t.ConnectionState().NegotiatedProtocol == "h2" {
+		l.enter(idle)
+		s.handToHTTP2(t)
+		return
+	}
+	s.handToHTTP1(&tlsConn{newConn(l, t), t}, l)
+}
+
+// handshakeFailed closes a connection that did not become one. A client that speaks plain HTTP is told so.
+func (s *Server) handshakeFailed(l *link, err error) {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
+		s.refused(l, faultPlainHTTP, record.RecordHeader[:])
+		_ = l.SetDeadline(time.Time{}) // an error shows in the Write
+		if _, err := l.Write(faultPlainHTTP.answer(time.Now())); err == nil {
+			linger(l, l.CloseWrite)
+		}
+	} else {
+		s.count("handshake")
+		s.cfg.Logger.Debug("tls handshake", "remote", l.info.Remote, "error", err)
+	}
+	_ = l.Close() // nothing is lost
+}
+
+// looksLikeHTTP reports whether the five bytes where a TLS record header should be begin a request line.
+func looksLikeHTTP(b [5]byte) bool {
+	for i, c := range b {
+		if (c < 'A' || c > 'Z') && (i < 3 || c != ' ' && c != '/') {
+			return false
+		}
+	}
+	return true
+}
+
+// maxConns is the bound of open connections. Origins, logs and the disk need descriptors too.
+func maxConns(l Limits) int {
+	if l.Conns > 0 {
+		return l.Conns
+	}
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 768 // of the usual 1024
+	}
+	return int(max(1, min(files.Cur, 1<<20)/4*3))
+}

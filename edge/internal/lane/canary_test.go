@@ -1,0 +1,137 @@
+package lane
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+)
+
+// What the lane takes for granted of net/http, for new releases of Go: these tests fail when a conn would misbehave.
+
+// watchedConn notes every call that net/http makes, and whether a Read is in flight.
+type watchedConn struct {
+	*memConn
+	mu    sync.Mutex
+	reads int
+	log   []string
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	c.reads++
+	c.mu.Unlock()
+	n, err := c.memConn.Read(p)
+	c.mu.Lock()
+	c.reads--
+	c.log = append(c.log, fmt.Sprintf("read %d of %d", n, len(p)))
+	c.mu.Unlock()
+	return n, err
+}
+
+func (c *watchedConn) state(_ net.Conn, s http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, fmt.Sprintf("%s with %d reads", s, c.reads))
+}
+
+// TestCanaryStates: the ConnState hook runs in the goroutine that serves the connection, between the answer and the next
+// Read, with no Read in flight; the buffer is empty then: the next Read has all of it to fill.
+func TestCanaryStates(t *testing.T) {
+	for name, body := range map[string]string{
+		"none": "\r\n", "length": "Content-Length: 2\r\n\r\nhi", "chunked": "Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"} {
+		for _, read := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				client, server := memPipe(1 << 16)
+				c := &watchedConn{memConn: server}
+				l := newMemListener()
+				srv := &http.Server{ConnState: c.state, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if read {
+						_, _ = io.Copy(io.Discard, r.Body)
+					}
+					synctest.Wait() // the background read is under way
+				})}
+				go func() { _ = srv.Serve(l) }()
+				l.hand(c)
+				in := bufio.NewReader(client)
+				for range 2 {
+					send(t, client, "POST / HTTP/1.1\r\nHost: a\r\n"+body)
+					readAnswer(t, in)
+					synctest.Wait()
+				}
+				_ = client.Close()
+				synctest.Wait()
+				_ = srv.Close()
+				checkStates(t, name, c.log)
+			})
+		}
+	}
+}
+
+func checkStates(t *testing.T, name string, log []string) {
+	t.Helper()
+	idles := 0
+	for i, entry := range log {
+		switch entry {
+		case "idle with 0 reads":
+			if idles++; i+1 < len(log) && log[i+1][len(log[i+1])-7:] != "of 4096" {
+				t.Errorf("%s: after idle %q: the buffer was not empty", name, log[i+1])
+			}
+		case "idle with 1 reads":
+			t.Errorf("%s: idle with a Read in flight: %q", name, log)
+		}
+	}
+	if idles != 2 || !slices.Contains(log, "active with 0 reads") {
+		t.Errorf("%s: %d times idle in %q", name, idles, log)
+	}
+}
+
+// TestCanaryHijack: StateHijacked comes before Hijack returns, with no Read in flight.
+func TestCanaryHijack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, server := memPipe(1 << 16)
+		c := &watchedConn{memConn: server}
+		l := newMemListener()
+		srv := &http.Server{ConnState: c.state, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			synctest.Wait()
+			hijacked, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Errorf("hijack: %v", err)
+				return
+			}
+			c.mu.Lock()
+			if last := c.log[len(c.log)-1]; last != "hijacked with 0 reads" {
+				t.Errorf("last before Hijack returns: %q", last)
+			}
+			c.mu.Unlock()
+			_ = hijacked.Close()
+		})}
+		go func() { _ = srv.Serve(l) }()
+		l.hand(c)
+		send(t, client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+		wantEnd(t, client)
+		_ = srv.Close()
+		_ = client.Close()
+	})
+}
+
+// TestCanaryStreamDeadline: HTTP/2 streams have write deadlines; streamWriter rests on it.
+func TestCanaryStreamDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+			if err := w.(*streamWriter).reset(); err != nil {
+				t.Errorf("reset: %v", err)
+			}
+		}, nil).start(serverTLS())
+		c := newH2(t, r.l)
+		c.ask(1, true, h2Fields()...)
+		if got := c.status(1); got != "reset" {
+			t.Errorf("status %s, want reset", got)
+		}
+	})
+}

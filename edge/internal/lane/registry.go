@@ -1,0 +1,195 @@
+package lane
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// registry knows every open link. It bounds their number: a listener that has accepted one too many waits in admit, and
+// the rest stay in the kernel's queue.
+type registry struct {
+	waiting atomic.Int32 // listeners in admit
+
+	mu      sync.Mutex
+	changed *sync.Cond // a link left or became idle, the bound changed, or close was called
+	// guarded by mu
+	links   map[*link]struct{}
+	max     int
+	shaking int // handshakes under way
+	evicted int // links told to leave and not yet gone
+	closing bool
+}
+
+func newRegistry(maxLinks int) *registry {
+	r := &registry{links: make(map[*link]struct{}), max: maxLinks}
+	r.changed = sync.NewCond(&r.mu)
+	return r
+}
+
+// admit registers l as soon as there is room. When all places are taken the connection that has been idle longest makes
+// way. Handshakes may hold half of the places: those that never end must not shut everyone out. False: the server closes.
+func (r *registry) admit(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// Counted before the first look: a connection that becomes idle afterwards sees it and wakes us.
+	r.waiting.Add(1)
+	defer r.waiting.Add(-1)
+	for !r.closing && !r.roomLocked(l) {
+		if len(r.links)-r.evicted >= r.max {
+			r.evictLocked()
+		}
+		r.changed.Wait()
+	}
+	if r.closing {
+		return false
+	}
+	r.links[l] = struct{}{}
+	if l.info.Secure {
+		r.shaking++
+	}
+	return true
+}
+
+func (r *registry) roomLocked(l *link) bool {
+	if len(r.links) >= r.max {
+		return false
+	}
+	return !l.info.Secure || r.shaking < max(1, r.max/2)
+}
+
+// shaken notes the end of a handshake.
+func (r *registry) shaken() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.shaking--
+	r.changed.Broadcast()
+}
+
+// evictLocked cuts the connection that has been idle longest, if there is one. One that has just come gets its grace.
+func (r *registry) evictLocked() {
+	for {
+		var oldest *link
+		for l := range r.links {
+			if !l.evicted.Load() && phase(l.phase.Load()) == idle && (oldest == nil || l.idleSince.Load() < oldest.idleSince.Load()) {
+				oldest = l
+			}
+		}
+		if oldest == nil {
+			return
+		}
+		// Marked first: a request that comes at the same moment must find the mark to take it off.
+		oldest.evicted.Store(true)
+		r.evicted++
+		if oldest.cutIdle(time.Unix(0, oldest.idleSince.Load()).Add(idleGrace)) {
+			return
+		}
+		r.spareLocked(oldest)
+		oldest.phase.CompareAndSwap(int32(idle), int32(active))
+	}
+}
+
+// spare takes back that l was told to leave: a request came first.
+func (r *registry) spare(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spareLocked(l)
+	r.changed.Broadcast()
+}
+
+func (r *registry) spareLocked(l *link) {
+	if l.evicted.Swap(false) {
+		r.evicted--
+	}
+}
+
+// relieve cuts one idle connection: accept found no descriptor.
+func (r *registry) relieve() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.evictLocked()
+}
+
+func (r *registry) remove(l *link) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.links[l]; !ok {
+		return
+	}
+	delete(r.links, l)
+	r.spareLocked(l)
+	r.changed.Broadcast()
+}
+
+// idled wakes the listeners that wait for a connection to make way.
+func (r *registry) idled() {
+	if r.waiting.Load() > 0 {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.changed.Broadcast()
+	}
+}
+
+func (r *registry) resize(maxLinks int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.max = maxLinks
+	r.changed.Broadcast()
+}
+
+// close admits no more links.
+func (r *registry) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.closing = true
+	r.changed.Broadcast()
+}
+
+// hasten lets every connection on which nothing is under way end at the given time.
+func (r *registry) hasten(at time.Time) {
+	for _, l := range r.all() {
+		l.cutIdle(at)
+	}
+}
+
+// drop closes every link.
+func (r *registry) drop() {
+	for _, l := range r.all() {
+		_ = l.Close() // they are being given up
+	}
+}
+
+func (r *registry) all() []*link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := make([]*link, 0, len(r.links))
+	for l := range r.links {
+		all = append(all, l)
+	}
+	return all
+}
+
+// drained waits until no link is left, and reports whether that came before the end of ctx.
+func (r *registry) drained(ctx context.Context) bool {
+	defer context.AfterFunc(ctx, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.changed.Broadcast()
+	})()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.links) > 0 && ctx.Err() == nil {
+		r.changed.Wait()
+	}
+	return len(r.links) == 0
+}
+
+func (r *registry) count() (n [tunnel + 1]int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for l := range r.links {
+		n[l.phase.Load()]++
+	}
+	return n
+}

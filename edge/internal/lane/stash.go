@@ -1,0 +1,46 @@
+package lane
+
+import "io"
+
+// stash holds bytes that were read from the connection and not yet handed up.
+type stash struct {
+	buf  []byte
+	r, w int
+}
+
+const stashMin = 4 << 10
+
+func (s *stash) bytes() []byte { return s.buf[s.r:s.w] }
+func (s *stash) len() int      { return s.w - s.r }
+
+// take moves bytes to p.
+func (s *stash) take(p []byte) int {
+	n := copy(p, s.bytes())
+	s.r += n
+	return n
+}
+
+// fill reads once, with room for at least one byte as long as fewer than limit are held.
+func (s *stash) fill(r io.Reader, limit int) (int, error) {
+	if s.r > 0 {
+		s.w = copy(s.buf, s.bytes())
+		s.r = 0
+	}
+	if s.w == len(s.buf) {
+		grown := make([]byte, max(stashMin, min(2*len(s.buf), limit), s.w+1))
+		copy(grown, s.buf)
+		s.buf = grown
+	}
+	n, err := r.Read(s.buf[s.w:])
+	s.w += n
+	return n, err
+}
+
+// settle gives a grown buffer back between two messages.
+func (s *stash) settle() {
+	if held := s.len(); len(s.buf) > stashMin && held <= stashMin {
+		buf := make([]byte, stashMin)
+		copy(buf, s.bytes())
+		s.buf, s.r, s.w = buf, 0, held
+	}
+}

@@ -1,0 +1,177 @@
+package edge
+
+import (
+	"context"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"selvage/cache"
+)
+
+// pass sends the request to the origin and streams the answer; nothing is stored. With normalised, the target is the one
+// that the cache would have asked for.
+func (x *exchange) pass(normalised bool) {
+	x.res.HasTTL = false
+	ctx, cancel := context.WithCancel(x.r.Context())
+	defer cancel()
+	resp, err := x.forward(ctx, normalised)
+	if err != nil {
+		x.passFailed(err)
+		return
+	}
+	defer resp.Body.Close()
+	h := x.w.Header()
+	for name, values := range inboundHeader(resp.Header) {
+		h[name] = values
+	}
+	if loc := h.Get("Location"); loc != "" {
+		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
+	}
+	x.invalidate(resp.StatusCode, h)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(resp)
+		return
+	}
+	x.firstHand = true
+	x.addOwn(h)
+	x.stream(h, resp)
+}
+
+// passRange asks the origin for the ranges that are too far ahead of the fill.
+func (x *exchange) passRange() {
+	clear(x.w.Header())
+	x.res.Outcome, x.res.Collapse, x.res.Stored = cache.Pass, false, false
+	x.pass(true)
+}
+
+func (x *exchange) forward(ctx context.Context, normalised bool) (*http.Response, error) {
+	target := x.target(x.rawQuery, strings.Contains(x.r.RequestURI, "?"))
+	if normalised {
+		target = x.target(x.q.RawQuery, x.q.HasQuery)
+	}
+	r := &http.Request{
+		Method: x.r.Method, URL: target, Host: x.originHost(), Header: x.outbound(),
+		ContentLength: x.r.ContentLength, Trailer: x.r.Trailer,
+	}
+	if x.body != nil {
+		r.Body = x.body
+	}
+	if x.q.Present.Has(cache.HasUpgrade) {
+		r.Header["Connection"], r.Header["Upgrade"] = []string{"Upgrade"}, []string{"websocket"}
+	}
+	informed := &interim{x: x}
+	defer informed.stop()
+	resp, took, err := x.ask(r.WithContext(informed.trace(ctx)), x.route.pool, x.q.Site)
+	x.heard(resp, took)
+	return resp, err
+}
+
+// passFailed answers when no head came: for what was wrong with the request's body first, else for the origin.
+func (x *exchange) passFailed(err error) {
+	if x.body != nil {
+		if status, why := x.body.fault(); status != 0 {
+			x.fail(status, "", why)
+			return
+		}
+	}
+	if x.r.Context().Err() != nil {
+		x.res.Status = statusClientGone
+		x.cut("client: left before the origin answered")
+		return
+	}
+	status, kind, _ := judge(err)
+	x.fail(status, kind, "the origin gave no usable answer")
+}
+
+// statusClientGone is what logs commonly say of a client that nobody could answer. It is never sent.
+const statusClientGone = 499
+
+// invalidate tells the journal what a successful unsafe method has changed (RFC 9111, section 4.4), before the client
+// hears of it.
+func (x *exchange) invalidate(status int, h http.Header) {
+	r := &cache.Response{Status: status, Header: h}
+	if urls := cache.Invalidated(&x.q, r, x.route.policy); len(urls) > 0 {
+		x.journal.Invalidate(urls...)
+	}
+}
+
+// stream sends an origin's answer to the client as it comes.
+func (x *exchange) stream(h http.Header, resp *http.Response) {
+	if resp.ContentLength >= 0 && bodyAllowed(resp.StatusCode) {
+		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
+	}
+	for name := range resp.Trailer {
+		h.Add("Trailer", name)
+	}
+	x.head(resp.StatusCode)
+	if !hasBody(x.r.Method, resp.StatusCode) {
+		return
+	}
+	copied := false
+	if resp.ContentLength < 0 || isEventStream(resp.Header) {
+		copied = x.copyEagerly(resp.Body)
+	} else {
+		copied = x.copyKnown(resp.Body, resp.ContentLength)
+	}
+	if copied {
+		for name, values := range resp.Trailer {
+			h[http.TrailerPrefix+name] = values
+		}
+	}
+}
+
+// copyEagerly moves a body whose end nobody knows, and flushes whatever comes at once; the head before that.
+func (x *exchange) copyEagerly(from io.Reader) bool {
+	x.flush()
+	buf := buffers.get()
+	defer buffers.put(buf)
+	for {
+		n, err := from.Read(*buf)
+		if n > 0 {
+			if !x.write((*buf)[:n]) {
+				return false
+			}
+			x.flush()
+		}
+		if err != nil {
+			return x.ended(err)
+		}
+	}
+}
+
+// copyKnown moves a body of known length. What the origin has sent, the head included, reaches the client while the origin
+// pauses; a body that comes whole is not flushed by itself.
+func (x *exchange) copyKnown(from io.Reader, left int64) bool {
+	buf := buffers.get()
+	defer buffers.put(buf)
+	idle := x.flushWhenIdle()
+	defer idle.stop()
+	for {
+		n, err := from.Read(*buf)
+		left -= int64(n)
+		if n > 0 && !idle.write((*buf)[:n], left > 0) {
+			return false
+		}
+		if err != nil {
+			return x.ended(err)
+		}
+	}
+}
+
+// ended judges the error that an origin's body ended with.
+func (x *exchange) ended(err error) bool {
+	if err == io.EOF {
+		return true
+	}
+	_, kind, _ := judge(err)
+	x.cut("origin: " + kind)
+	return false
+}
+
+func isEventStream(h http.Header) bool {
+	t, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return t == "text/event-stream"
+}

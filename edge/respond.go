@@ -1,0 +1,215 @@
+package edge
+
+import (
+	"cmp"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"selvage/cache"
+)
+
+// farAhead is how far behind the fill a range may begin and still be waited for.
+const farAhead = 16 << 20
+
+// respond answers from an Object, stored or still filling: preconditions, range, write.
+func (x *exchange) respond(o *cache.Object) {
+	m := o.Meta
+	if x.precluded(m) {
+		return
+	}
+	if spans, total, ok := x.ranges(o); ok {
+		x.respondRange(o, spans, total)
+		return
+	}
+	h := x.w.Header()
+	x.copyHead(h, m)
+	if length, known := o.Own.Body.Length(); known && bodyAllowed(m.Status) {
+		h.Set("Content-Length", strconv.FormatInt(length, 10))
+	}
+	x.head(m.Status)
+	if hasBody(x.r.Method, m.Status) {
+		x.send(o.Own.Body, 0, -1)
+	}
+}
+
+// precluded answers 304 where the request's preconditions say that the client has the content (RFC 9110, section 13.2).
+func (x *exchange) precluded(m *cache.Meta) bool {
+	if cache.Precondition(&x.q, m.Status, m.ETag, m.LastModified, m.Date) != cache.NotModified {
+		return false
+	}
+	h := x.w.Header()
+	x.copyHead(h, m)
+	for _, name := range contentFields {
+		delete(h, name)
+	}
+	x.head(http.StatusNotModified)
+	return true
+}
+
+// contentFields describe content that a 304 does not have (RFC 9110, section 15.4.5).
+var contentFields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"}
+
+// copyHead copies the stored head and adds what is this response's own.
+func (x *exchange) copyHead(h http.Header, m *cache.Meta) {
+	for i := range m.Head.Len() {
+		name, value := m.Head.Line(i)
+		h[name] = append(h[name], value)
+	}
+	if loc := h.Get("Location"); loc != "" && x.route.pool != nil {
+		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
+	}
+	if age := m.Age(x.clock.Now().Mono); !x.firstHand || age >= 1e9 {
+		h["Age"] = []string{strconv.FormatInt(int64(age.Seconds()), 10)}
+	}
+	x.addOwn(h)
+}
+
+// addOwn adds the fields of every answer that came from the cache or an origin.
+func (x *exchange) addOwn(h http.Header) {
+	h["Via"] = []string{viaWith(h, "HTTP/1.1", x.identity)}
+	x.setCacheStatus(h)
+	x.route.response.apply(h)
+}
+
+func (x *exchange) setCacheStatus(h http.Header) {
+	h["Cache-Status"] = append(h["Cache-Status"], string(appendCacheStatus(nil, &x.res, x.identity.name)))
+}
+
+// send writes the body from start to end (-1: all of it) as it arrives, flushing what is here before it waits for more.
+func (x *exchange) send(b *cache.Body, start, end int64) bool {
+	var r cache.Reader
+	b.Open(&r, start)
+	defer r.Close()
+	for at := start; end < 0 || at < end; {
+		limit := int64(piece)
+		if end >= 0 {
+			limit = min(limit, end-at)
+		}
+		p, wait, err := r.Next(limit)
+		switch {
+		case err == io.EOF && end < 0:
+			return true
+		case err != nil:
+			x.cut("origin: " + err.Error())
+			return false
+		case wait != nil:
+			x.flush()
+			<-wait
+			continue
+		}
+		if !x.write(p) {
+			return false
+		}
+		at += int64(len(p))
+	}
+	return true
+}
+
+// ranges returns what of o the request asks for, when that is less than all (RFC 9110, section 14.2). Only the ranges of
+// a whole 200 to GET are looked at. An unsatisfiable range gives no spans.
+func (x *exchange) ranges(o *cache.Object) (spans []cache.Span, total int64, ok bool) {
+	m := o.Meta
+	if !x.q.Present.Has(cache.HasRange) || x.r.Method != http.MethodGet || m.Status != http.StatusOK {
+		return nil, 0, false
+	}
+	if !cache.RangeApplies(&x.q, m.ETag, m.LastModified, m.Date) {
+		return nil, 0, false
+	}
+	total, known := o.Own.Body.Length()
+	if !known {
+		if total, known = x.await(o.Own.Body); !known {
+			return nil, 0, false
+		}
+	}
+	field, _ := x.q.Fields.Value("Range", 0)
+	spans, result := cache.ParseRange(field, total)
+	return spans, total, result != cache.Whole
+}
+
+// await waits for the end of a body of unknown length.
+func (x *exchange) await(b *cache.Body) (length int64, ok bool) {
+	var r cache.Reader
+	b.Open(&r, b.Arrived())
+	defer r.Close()
+	for {
+		_, wait, err := r.Next(piece)
+		if err != nil {
+			return b.Length()
+		}
+		if wait != nil {
+			<-wait
+		}
+	}
+}
+
+// respondRange answers with parts of o.
+func (x *exchange) respondRange(o *cache.Object, spans []cache.Span, total int64) {
+	h := x.w.Header()
+	if len(spans) == 0 {
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", total))
+		x.fail(http.StatusRequestedRangeNotSatisfiable, "", "the body has "+strconv.FormatInt(total, 10)+" bytes")
+		return
+	}
+	furthest := slices.MaxFunc(spans, func(a, b cache.Span) int { return cmp.Compare(a.Start, b.Start) })
+	if b := o.Own.Body; !b.Complete() && furthest.Start > b.Arrived()+farAhead {
+		x.res.Reason = cache.PassRange
+		x.passRange()
+		return
+	}
+	x.copyHead(h, o.Meta)
+	if len(spans) == 1 {
+		s := spans[0]
+		h.Set("Content-Range", contentRange(s, total))
+		h.Set("Content-Length", strconv.FormatInt(s.End-s.Start, 10))
+		x.head(http.StatusPartialContent)
+		x.send(o.Own.Body, s.Start, s.End)
+		return
+	}
+	x.respondParts(o, spans, total)
+}
+
+// respondParts answers with several parts (RFC 9110, section 14.6).
+func (x *exchange) respondParts(o *cache.Object, spans []cache.Span, total int64) {
+	boundary := rand.Text()
+	contentType := o.Meta.Head.Get("Content-Type")
+	heads, length := make([]string, len(spans)), int64(0)
+	for i, s := range spans {
+		heads[i] = partHead(boundary, contentType, contentRange(s, total))
+		length += int64(len(heads[i])) + s.End - s.Start
+	}
+	tail := "\r\n--" + boundary + "--\r\n"
+	h := x.w.Header()
+	h.Set("Content-Type", "multipart/byteranges; boundary="+boundary)
+	h.Set("Content-Length", strconv.FormatInt(length+int64(len(tail)), 10))
+	x.head(http.StatusPartialContent)
+	for i, s := range spans {
+		if !x.write([]byte(heads[i])) || !x.send(o.Own.Body, s.Start, s.End) {
+			return
+		}
+	}
+	x.write([]byte(tail))
+}
+
+func partHead(boundary, contentType, contentRange string) string {
+	var b strings.Builder
+	b.WriteString("\r\n--" + boundary + "\r\n")
+	if contentType != "" {
+		b.WriteString("Content-Type: " + contentType + "\r\n")
+	}
+	b.WriteString("Content-Range: " + contentRange + "\r\n\r\n")
+	return b.String()
+}
+
+func contentRange(s cache.Span, total int64) string {
+	return fmt.Sprintf("bytes %d-%d/%d", s.Start, s.End-1, total)
+}
+
+// bodyAllowed reports whether an answer with that status has content, and so a Content-Length.
+func bodyAllowed(status int) bool {
+	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}

@@ -1,0 +1,29 @@
+package edge
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"selvage/cache"
+)
+
+// watchStore adds what the cache counts.
+func (m *metrics) watchStore(s *cache.Store) {
+	stats := s.Stats()
+	gauge := func(name, help string, value func() int64) {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(
+			prometheus.GaugeOpts{Namespace: "selvage", Subsystem: "cache", Name: name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	counter := func(name, help string, value func() int64) {
+		m.registry.MustRegister(prometheus.NewCounterFunc(
+			prometheus.CounterOpts{Namespace: "selvage", Subsystem: "cache", Name: name, Help: help},
+			func() float64 { return float64(value()) }))
+	}
+	gauge("objects", "Objects in memory.", s.Objects)
+	gauge("bytes", "What the objects in memory cost.", s.Bytes)
+	gauge("fills", "Bodies being fetched.", stats.Filling.Load)
+	counter("fills_led_total", "Fetches made with someone waiting.", stats.Led.Load)
+	counter("fills_coalesced_total", "Requests that shared another's fetch.", stats.Coalesced.Load)
+	counter("refreshes_total", "Fetches made in the background.", stats.Refreshed.Load)
+	counter("fills_failed_total", "Fetches without a usable answer.", stats.Failed.Load)
+}

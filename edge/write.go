@@ -1,0 +1,115 @@
+package edge
+
+import (
+	"net/http"
+	"sync"
+	"time"
+)
+
+// piece is the most that is written before progress is looked at again.
+const piece = 256 << 10
+
+// head sends the final status and header section.
+func (x *exchange) head(status int) {
+	x.sending(status)
+	h := x.w.Header()
+	if _, ok := h["Content-Type"]; !ok {
+		h["Content-Type"] = nil // no guessing
+	}
+	x.w.WriteHeader(status)
+}
+
+// sending notes that the final head is on its way.
+func (x *exchange) sending(status int) {
+	x.sent, x.res.Status = true, status
+	x.res.First = x.clock.Now().Mono.Sub(x.start)
+}
+
+// write sends bytes of the body. On HTTP/1 the connection measures progress; on HTTP/2 many streams share one, so each
+// gets a deadline for every piece.
+func (x *exchange) write(p []byte) bool {
+	for len(p) > 0 {
+		n := min(len(p), piece)
+		if x.r.ProtoMajor >= 2 {
+			x.armWrite()
+		}
+		sent, err := x.w.Write(p[:n])
+		x.res.Bytes += int64(sent)
+		if err != nil {
+			x.cut("client: " + err.Error())
+			return false
+		}
+		p = p[n:]
+	}
+	return true
+}
+
+func (x *exchange) armWrite() {
+	now := time.Now()
+	if now.Sub(x.armed) > time.Second {
+		x.armed = now
+		x.out.SetWriteDeadline(now.Add(x.conf.timeouts.Write))
+	}
+}
+
+// cut notes that the client will not get the whole answer; finish ends it visibly.
+func (x *exchange) cut(why string) {
+	x.res.Aborted = true
+	x.res.Error = why
+}
+
+// flushDelay is how long bytes wait in the server's buffer for more to come.
+const flushDelay = 2 * time.Millisecond
+
+// idleFlush flushes from a timer what has been written, unless the writer has come back meanwhile: an answer that comes
+// whole costs no flush, and one that pauses is not held back. The lock is the ResponseWriter's, for as long as it stands.
+type idleFlush struct {
+	mu    sync.Mutex
+	x     *exchange
+	timer *time.Timer
+	over  bool
+}
+
+// flushWhenIdle begins with the head, which has been written.
+func (x *exchange) flushWhenIdle() *idleFlush {
+	f := &idleFlush{x: x}
+	f.timer = time.AfterFunc(flushDelay, f.flush)
+	return f
+}
+
+func (f *idleFlush) flush() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.over {
+		f.x.flush()
+	}
+}
+
+// write sends bytes; more says that others are to come.
+func (f *idleFlush) write(p []byte, more bool) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if more {
+		f.timer.Reset(flushDelay)
+	} else {
+		f.timer.Stop()
+	}
+	return f.x.write(p)
+}
+
+// stop ends it; from then on the writer is alone.
+func (f *idleFlush) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = true
+	f.timer.Stop()
+}
+
+func (x *exchange) flush() { x.out.Flush() }
+
+// buffers are for streaming bodies that are not stored.
+var buffers = newBufferPool(32 << 10)
+
+func hasBody(method string, status int) bool {
+	return method != http.MethodHead && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+}

@@ -1,0 +1,144 @@
+package origin
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+type gapKey struct{}
+
+// WithGap replaces Timeouts.Gap for the requests made with the context it returns; 0 lifts it.
+func WithGap(ctx context.Context, gap time.Duration) context.Context {
+	return context.WithValue(ctx, gapKey{}, gap)
+}
+
+func gapOf(ctx context.Context, otherwise time.Duration) time.Duration {
+	if gap, ok := ctx.Value(gapKey{}).(time.Duration); ok {
+		return gap
+	}
+	return otherwise
+}
+
+// SetGap replaces Timeouts.Gap for the rest of a Pool's response, once its head shows that long silences belong to it; 0 lifts
+// it. It holds from the next Read.
+func SetGap(r *http.Response, gap time.Duration) {
+	if b, ok := r.Body.(interface{ setGap(time.Duration) }); ok {
+		b.setGap(gap)
+	}
+}
+
+// Upstream returns the address of the upstream that gave a Pool's response.
+func Upstream(r *http.Response) string {
+	if b, ok := r.Body.(interface{ upstream() string }); ok {
+		return b.upstream()
+	}
+	return ""
+}
+
+// body is the body of an answer. Its errors are those of exchange.reason.
+type body struct {
+	io.ReadCloser
+	x *exchange
+}
+
+func (b *body) setGap(gap time.Duration) {
+	b.x.mu.Lock()
+	defer b.x.mu.Unlock()
+	b.x.gap = gap
+}
+
+func (b *body) upstream() string { return b.x.upstream }
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.read(p)
+	if err == io.EOF {
+		b.x.end()
+	}
+	return n, err
+}
+
+func (b *body) read(p []byte) (int, error) {
+	b.x.await(forBody)
+	n, err := b.ReadCloser.Read(p)
+	b.x.rest(forBody)
+	if err != nil && err != io.EOF {
+		err = b.x.reason(err)
+	}
+	return n, err
+}
+
+// Close before the end closes the connection, or resets the stream: nothing is drained.
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.x.end()
+	return err
+}
+
+// upgraded is the body of a 101: the connection itself, both ways. The end of one direction does not end the other.
+type upgraded struct {
+	body
+	rw   io.ReadWriteCloser
+	stop func() bool // the exchange's context closes the connection until then; http.Transport has let go of it
+}
+
+func newUpgraded(rw io.ReadWriteCloser, x *exchange) *upgraded {
+	stop := context.AfterFunc(x.ctx, func() { rw.Close() })
+	return &upgraded{body: body{rw, x}, rw: rw, stop: stop}
+}
+
+func (u *upgraded) Read(p []byte) (int, error) { return u.read(p) }
+
+func (u *upgraded) Write(p []byte) (int, error) {
+	n, err := u.rw.Write(p)
+	if err != nil {
+		err = u.x.reason(err)
+	}
+	return n, err
+}
+
+// CloseWrite ends the direction to the upstream.
+func (u *upgraded) CloseWrite() error {
+	return u.rw.(interface{ CloseWrite() error }).CloseWrite()
+}
+
+func (u *upgraded) Close() error {
+	u.stop()
+	return u.body.Close()
+}
+
+// upload is the body of a request. While http.Transport reads it, the client is waited for and not the upstream; from then
+// until it reads again, the upstream has to take what was read.
+type upload struct {
+	io.ReadCloser
+	x      *exchange
+	closed atomic.Bool
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	u.x.rest(forUpload)
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && !u.closed.Load() {
+		u.x.spoil(err)
+	}
+	u.x.await(forUpload)
+	return n, err
+}
+
+// Close leaves the body open when there was no connection: another upstream may get it.
+func (u *upload) Close() error {
+	if !u.x.isConnected() {
+		return nil
+	}
+	u.closed.Store(true)
+	return u.ReadCloser.Close()
+}
+
+// closeUnsent closes a request's body that no connection has taken over: a RoundTripper always closes it.
+func (x *exchange) closeUnsent(body io.Closer) {
+	if !x.isConnected() {
+		body.Close()
+	}
+}

@@ -1,0 +1,179 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// readSize is how much a conn reads at once, unless more is asked for.
+const readSize = 16 << 10
+
+// conn is an HTTP/1 connection below http.Transport (and above TLS) that holds the upstream to strict framing.
+//
+// A burst of bytes is handed up only when all of it keeps the rules: of an overlong answer the end is never seen. Requests are
+// strictly one after the other, so at most one exchange is in flight.
+type conn struct {
+	net.Conn
+	upstream string
+	wire     *wire // below TLS; nil without
+
+	// Owned by whoever reads: http.Transport's read loop, or the reader of a body while that waits.
+	buf   []byte
+	ready []byte // checked, not handed up yet: of buf, or of the reader's own bytes within one Read
+
+	mu       sync.Mutex // guards the following
+	err      error      // ends the connection once ready is handed up; written by the reader only
+	follower follower
+	x        *exchange // in flight, nil between two
+	served   bool      // an exchange was begun here
+}
+
+func newConn(c net.Conn, w *wire, upstream string) *conn {
+	return &conn{Conn: c, upstream: upstream, wire: w, buf: make([]byte, readSize)}
+}
+
+// begin expects the answer to x. Its request has not been written.
+func (c *conn) begin(x *exchange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.x, c.served = x, true
+	c.follower.begin(x.method, x.upgrade)
+}
+
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.ready) == 0 && c.err == nil {
+		// The rest of a large body goes where it is wanted without a copy, less one byte: whoever asks for exactly that rest
+		// would else get its end without what follows.
+		into := c.buf
+		if len(p) > len(c.buf) {
+			into = p[:len(p)-1]
+		}
+		n, err := c.Conn.Read(into)
+		c.take(into[:n], err)
+	}
+	n := copy(p, c.ready)
+	c.ready = c.ready[n:]
+	if len(c.ready) > 0 {
+		return n, nil
+	}
+	// Bytes and io.EOF together make http.Transport deliver the bytes and not keep the connection.
+	return n, c.err
+}
+
+// take judges a burst and the error that came with it.
+func (c *conn) take(burst []byte, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, failure := c.follower.follow(burst)
+	switch {
+	case failure != nil:
+		c.ready, c.err = c.refuse(burst, n, failure)
+	case err != nil:
+		c.ready, c.err = burst, c.broken(err)
+	default:
+		c.ready = burst
+	}
+	if c.follower.state == idle || c.follower.state == tunnel {
+		c.x = nil
+	}
+}
+
+// refuse drops the connection for breaking a rule after n good bytes.
+func (c *conn) refuse(burst []byte, n int, failure *Failure) ([]byte, error) {
+	switch {
+	case c.x == nil && c.served: // between two exchanges: nobody's failure, the connection is simply over
+		return nil, io.EOF
+	case c.x == nil: // it spoke first
+		failure.Upstream = c.upstream
+		return nil, failure
+	case c.follower.state == idle && c.follower.bare: // the answer cannot have a body, so its head is good
+		return burst[:n], io.EOF
+	}
+	return nil, c.fail(failure)
+}
+
+// fail ends the exchange in flight, after some bytes of an answer. The error that Read returns would not do: net/http may read
+// it as the end of a line, and tries a request again whose kept connection fails at the first byte.
+func (c *conn) fail(failure *Failure) error {
+	c.x.gotByte()
+	c.x.fail(failure)
+	return failure
+}
+
+// broken says what the end of the connection means to the exchange in flight.
+func (c *conn) broken(err error) error {
+	switch {
+	case !c.served: // it hung up at once; net/http would call that an idle connection closed
+		failure := fail(typeTerminated, err)
+		failure.Upstream, failure.Unreachable = c.upstream, true
+		return failure
+	case c.x == nil, !c.follower.started(): // as it is: http.Transport may try another connection
+		return err
+	case c.follower.state == untilClose && err == io.EOF && !c.cutShort():
+		return io.EOF
+	default:
+		return c.fail(fail(typeResponseIncomplete, unexpected(err)))
+	}
+}
+
+// cutShort reports whether the connection ended below TLS, without the close_notify that protects the end of a body (RFC 9112,
+// section 9.8). crypto/tls says io.EOF either way.
+func (c *conn) cutShort() bool { return c.wire != nil && c.wire.ended.Load() }
+
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func (c *conn) Write(p []byte) (int, error) {
+	x, err := c.writable()
+	if err != nil {
+		return 0, err
+	}
+	n, err := c.Conn.Write(p)
+	if n > 0 && x != nil {
+		x.wrote()
+	}
+	return n, err
+}
+
+// writable refuses to send anything on a connection that is over, or for an exchange that is.
+func (c *conn) writable() (*exchange, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, net.ErrClosed
+	}
+	if c.x != nil && c.x.ctx.Err() != nil {
+		return nil, context.Cause(c.x.ctx)
+	}
+	return c.x, nil
+}
+
+// CloseWrite ends one direction of an upgraded connection.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// wire is the connection below TLS. It notes that it ended, which TLS on top does not tell from a proper end.
+type wire struct {
+	net.Conn
+	ended atomic.Bool
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.ended.Store(true)
+	}
+	return n, err
+}

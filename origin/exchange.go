@@ -1,0 +1,235 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"time"
+)
+
+// exchange is one request on its way to one upstream, and its answer until the body ends.
+//
+// At any moment it waits for one thing: for the request to be taken, for the head, for the next byte of the body. Every wait
+// has a limit. When one passes, or the connection breaks a rule, the exchange fails: its context is cancelled with the
+// Failure as the cause, http.Transport drops the connection (or resets the stream) and tries nothing more.
+type exchange struct {
+	method   string
+	upgrade  bool // the request asks for another protocol, so 101 may come
+	upstream string
+	timeouts Timeouts
+	caller   context.Context
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+
+	mu        sync.Mutex
+	gap       time.Duration // of the answer's body; 0 is none
+	timer     *time.Timer   // nil until the first wait
+	waiting   wait
+	connected bool  // a connection took the request over
+	multiplex bool  // it speaks HTTP/2
+	sent      bool  // bytes of the request went out
+	repeated  bool  // and went out once more
+	answered  bool  // bytes of an answer came
+	headed    bool  // the final head came
+	upload    error // from reading the request's own body
+}
+
+// wait is what an exchange waits for.
+type wait int
+
+const (
+	forUpload wait = iota // the upstream takes bytes of the request
+	forHead
+	forBody
+)
+
+func newExchange(r *http.Request, upstream string, timeouts Timeouts) *exchange {
+	x := &exchange{
+		method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: upstream, timeouts: timeouts,
+		caller: r.Context(), gap: gapOf(r.Context(), timeouts.Gap),
+	}
+	x.ctx, x.cancel = context.WithCancelCause(x.caller)
+	return x
+}
+
+// traced returns the exchange's context, with which http.Transport tells where the exchange is, over HTTP/1 and HTTP/2 alike.
+// A trace of the caller's is called too.
+func (x *exchange) traced() context.Context {
+	return httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
+		GotConn:              x.gotConn,
+		WroteHeaders:         x.wroteHeaders,
+		WroteRequest:         x.wroteRequest,
+		GotFirstResponseByte: x.gotByte,
+	})
+}
+
+// gotConn begins the exchange on a connection, before a byte is written. It comes once more when http.Transport tries again
+// on another connection because a kept one had died.
+func (x *exchange) gotConn(info httptrace.GotConnInfo) {
+	c, plain := info.Conn.(*conn)
+	x.mu.Lock()
+	again := x.sent
+	x.repeated = again
+	x.connected, x.multiplex = true, !plain
+	x.mu.Unlock()
+	// A proxy must not repeat a request with an unsafe method by itself (RFC 9110, section 9.2.2), but http.Transport does
+	// when an HTTP/1 request has an Idempotency-Key, and when an HTTP/2 stream was reset with PROTOCOL_ERROR. For an exchange
+	// that has failed, neither its HTTP/2 nor our conn sends anything.
+	if again && !isSafe(x.method) {
+		x.fail(fault(typeTerminated, "connection closed before an answer, and the request may not be sent twice"))
+	}
+	if plain {
+		c.begin(x)
+	}
+	x.await(forUpload)
+}
+
+// wroteHeaders comes when an HTTP/2 head is on the wire, but an HTTP/1 head still in a buffer: there conn.Write calls wrote.
+func (x *exchange) wroteHeaders() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.sent = x.sent || x.multiplex
+}
+
+func (x *exchange) wroteRequest(info httptrace.WroteRequestInfo) {
+	if info.Err == nil {
+		x.await(forHead)
+	}
+}
+
+func (x *exchange) wrote() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.sent = true
+}
+
+func (x *exchange) gotByte() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.answered = true
+}
+
+// gotHead ends the waits of the writing side for good: an upload may go on, but from now on the answer decides.
+func (x *exchange) gotHead() {
+	x.rest(forHead)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.headed = true
+}
+
+func (x *exchange) isConnected() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.connected
+}
+
+// spoil notes that the request's own body cannot be read: not the origin's failure.
+func (x *exchange) spoil(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.upload = err
+}
+
+// await starts a wait in place of the one before.
+func (x *exchange) await(what wait) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.isOverLocked(what) {
+		return
+	}
+	x.waiting = what
+	limit := [...]time.Duration{forUpload: x.timeouts.Gap, forHead: x.timeouts.FirstByte, forBody: x.gap}[what]
+	switch {
+	case limit <= 0: // lifted
+		x.restLocked()
+	case x.timer == nil:
+		x.timer = time.AfterFunc(limit, x.expire)
+	default:
+		x.timer.Reset(limit)
+	}
+}
+
+// rest ends a wait: nothing is expected of the upstream for now.
+func (x *exchange) rest(what wait) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.isOverLocked(what) {
+		x.restLocked()
+	}
+}
+
+// isOverLocked: once the head is there, the writing side, which may still be at work, has no say in the timer.
+func (x *exchange) isOverLocked(what wait) bool { return x.headed && what != forBody }
+
+func (x *exchange) restLocked() {
+	if x.timer != nil {
+		x.timer.Stop()
+	}
+}
+
+func (x *exchange) expire() {
+	x.mu.Lock()
+	waiting := x.waiting
+	x.mu.Unlock()
+	switch waiting {
+	case forUpload:
+		x.fail(fault(typeWriteTimeout, "the upstream takes no more of the request"))
+	case forHead:
+		x.fail(fault(typeResponseTimeout, "no response head in time"))
+	case forBody:
+		x.fail(fault(typeReadTimeout, "the body stopped coming"))
+	}
+}
+
+// fail ends the exchange. The first failure stays.
+func (x *exchange) fail(f *Failure) { x.cancel(x.complete(f)) }
+
+// end releases what the exchange holds; its answer is over or not wanted any more.
+func (x *exchange) end() {
+	x.gotHead()
+	x.rest(forBody)
+	x.cancel(nil)
+}
+
+// complete fills in what a Failure of this exchange has in common with its others.
+func (x *exchange) complete(f *Failure) *Failure {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	f.Upstream, f.Unreachable, f.Repeated = x.upstream, !x.answered, x.repeated
+	return f
+}
+
+// reason turns an error of http.Transport into what the caller gets: the cause of its own context or an error of its own
+// body as they are, else a Failure.
+func (x *exchange) reason(err error) error {
+	var f *Failure
+	if errors.As(context.Cause(x.ctx), &f) {
+		return f
+	}
+	if x.caller.Err() != nil {
+		return context.Cause(x.caller)
+	}
+	x.mu.Lock()
+	upload, connected, cut := x.upload, x.connected, x.headed || x.answered && isClosed(err)
+	x.mu.Unlock()
+	switch {
+	case upload != nil:
+		return upload
+	case errors.As(err, &f):
+		return f
+	case !connected: // http.Transport would not even try: the request is at fault
+		return err
+	case cut: // in HTTP/2, by a reset stream
+		return x.complete(fail(typeResponseIncomplete, err))
+	case isClosed(err):
+		return x.complete(fail(typeTerminated, err))
+	default:
+		return x.complete(fail(typeProtocol, err))
+	}
+}
+
+func isSafe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}

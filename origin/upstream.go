@@ -1,0 +1,136 @@
+package origin
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// upstream is one address, and the connections kept to it.
+type upstream struct {
+	address
+	timeouts  Timeouts
+	transport *http.Transport
+	tls       *tls.Config
+	dialer    Dialer
+}
+
+func newUpstream(a address, c Config, roots *x509.CertPool, dial Dialer) *upstream {
+	u := &upstream{address: a, timeouts: c.Timeouts, dialer: dial}
+	u.tls = &tls.Config{
+		ServerName:         c.TLS.Name,
+		RootCAs:            roots,
+		InsecureSkipVerify: c.TLS.Insecure,
+		NextProtos:         []string{"h2", "http/1.1"},
+		ClientSessionCache: tls.NewLRUClientSessionCache(16),
+	}
+	if u.tls.ServerName == "" {
+		u.tls.ServerName = (&url.URL{Host: a.host}).Hostname()
+	}
+	u.transport = &http.Transport{
+		DialContext:         u.dial,
+		DialTLSContext:      u.dialTLS,
+		ForceAttemptHTTP2:   true,
+		DisableCompression:  true, // or it asks for gzip by itself and unpacks silently
+		DisableKeepAlives:   c.IdleConns == 0,
+		MaxIdleConnsPerHost: c.IdleConns,
+		IdleConnTimeout:     c.Timeouts.Idle,
+		// The limits of a head are the follower's over HTTP/1; it has to speak first.
+		MaxResponseHeaderBytes: 2 * maxHead,
+		ReadBufferSize:         maxTrailer, // net/http wants all trailers in its buffer at once
+		ExpectContinueTimeout:  time.Second,
+		// A silent HTTP/2 connection may be dead, and every new request would go there and wait.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
+	}
+	return u
+}
+
+func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
+	response, err := u.transport.RoundTrip(u.outgoing(r, x))
+	if err != nil {
+		err = x.reason(err)
+		x.end()
+		return nil, err
+	}
+	x.gotHead()
+	return x.deliver(response)
+}
+
+// outgoing is r for this upstream. Nothing is added that r does not have.
+func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
+	out := r.WithContext(x.traced())
+	out.URL = &url.URL{
+		Scheme: u.scheme, Host: u.host,
+		Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery,
+	}
+	out.GetBody = nil // a body is never sent twice
+	if r.Body != nil && r.Body != http.NoBody {
+		out.Body = &upload{ReadCloser: r.Body, x: x}
+	}
+	if _, ok := r.Header["User-Agent"]; !ok { // present but empty, or http.Transport puts in its own
+		out.Header = maps.Clone(r.Header)
+		out.Header["User-Agent"] = nil
+	}
+	return out
+}
+
+// deliver gives the answer a body that minds its exchange.
+func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
+	if response.StatusCode != http.StatusSwitchingProtocols {
+		response.Body = &body{ReadCloser: response.Body, x: x}
+		return response, nil
+	}
+	rw, ok := response.Body.(io.ReadWriteCloser)
+	if !ok { // no Upgrade and Connection in it
+		response.Body.Close()
+		x.end()
+		return nil, x.complete(fault(typeUpgradeFailed, "101 without Upgrade"))
+	}
+	response.Body = newUpgraded(rw, x)
+	return response, nil
+}
+
+// dial makes a connection for HTTP/1 without TLS.
+func (u *upstream) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.timeouts.Connect)
+	defer cancel()
+	c, err := u.connect(ctx)
+	if err != nil {
+		return nil, connectFailure(u.name, err)
+	}
+	return newConn(c, nil, u.name), nil
+}
+
+// dialTLS makes a connection for what the upstream chooses: HTTP/1, held to strict framing above TLS, or HTTP/2, which
+// http.Transport knows by the type *tls.Conn.
+func (u *upstream) dialTLS(ctx context.Context, _, _ string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, u.timeouts.Connect)
+	defer cancel()
+	c, err := u.connect(ctx)
+	if err != nil {
+		return nil, connectFailure(u.name, err)
+	}
+	below := &wire{Conn: c}
+	secure := tls.Client(below, u.tls)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, connectFailure(u.name, handshakeError{err})
+	}
+	if secure.ConnectionState().NegotiatedProtocol == "h2" {
+		return secure, nil
+	}
+	return newConn(secure, below, u.name), nil
+}
+
+func (u *upstream) connect(ctx context.Context) (net.Conn, error) {
+	if u.isSocket() {
+		return u.dialer(ctx, "unix", u.path)
+	}
+	return u.dialer(ctx, "tcp", hostPort(u.scheme, u.host))
+}

@@ -1,0 +1,70 @@
+package origin
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestValidate(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct {
+		name   string
+		change func(c *Config)
+		want   string // paths with a problem
+	}{
+		{"nothing wrong", func(c *Config) {}, ""},
+		{"all shapes", func(c *Config) {
+			c.URLs = []string{"http://127.0.0.1:8080", "https://a.test/", "http://[::1]", "unix:/run/s", "http://a_b.c-d.test."}
+		}, ""},
+		{"no upstream", func(c *Config) { c.URLs = nil }, "urls"},
+		{"not a URL", func(c *Config) { c.URLs = []string{"http://%zz", "origin.test:80", "origin.test", ""} }, "urls[0] urls[1] urls[2] urls[3]"},
+		{"scheme", func(c *Config) { c.URLs = []string{"ftp://a.test", "h2c://a.test"} }, "urls[0] urls[1]"},
+		{"no host", func(c *Config) { c.URLs = []string{"http://", "http://:80", "http:a.test"} }, "urls[0] urls[1] urls[2]"},
+		{"path", func(c *Config) { c.URLs = []string{"http://a.test/b", "http://a.test//"} }, "urls[0] urls[1]"},
+		{"query and fragment", func(c *Config) { c.URLs = []string{"http://a.test?b", "http://a.test?", "http://a.test#b"} }, "urls[0] urls[1] urls[2]"},
+		{"credentials", func(c *Config) { c.URLs = []string{"http://u:p@a.test"} }, "urls[0]"},
+		{"port", func(c *Config) {
+			c.URLs = []string{"http://a.test:0", "http://a.test:65536", "http://a.test:", "http://[::1]:x"}
+		}, "urls[0] urls[1] urls[2] urls[3]"},
+		{"name", func(c *Config) {
+			c.URLs = []string{"http://a..test", "http://-a.test", "http://a!.test", "http://" + strings.Repeat("a", 64) + ".test"}
+		}, "urls[0] urls[1] urls[2] urls[3]"},
+		{"relative socket", func(c *Config) { c.URLs = []string{"unix:run/s", "unix:"} }, "urls[0] urls[1]"},
+		{"twice", func(c *Config) { c.URLs = []string{"http://a.test", "http://A.test.:80/"} }, "urls[1]"},
+		{"host", func(c *Config) { c.Host = "a b" }, "host"},
+		{"host with CR and LF", func(c *Config) { c.Host = "a.test\r\nB: c" }, "host"},
+		{"host with port", func(c *Config) { c.Host = "a.test:8080" }, ""},
+		{"timeouts", func(c *Config) { c.Timeouts = Timeouts{-1, -1, -1, -1} }, "timeouts.connect timeouts.first_byte timeouts.gap timeouts.idle"},
+		{"idle connections", func(c *Config) { c.IdleConns = -1 }, "idle_conns"},
+		{"TLS without https", func(c *Config) { c.TLS.Name = "a.test" }, "tls"},
+		{"TLS name", func(c *Config) { c.URLs, c.TLS.Name = []string{"https://a.test"}, "https://a.test" }, "tls.name"},
+		{"no such file", func(c *Config) { c.URLs, c.TLS.CA = []string{"https://a.test"}, "/nonexistent/ca.pem" }, "tls.ca"},
+		{"no certificate in it", func(c *Config) { c.URLs, c.TLS.CA = []string{"https://a.test"}, empty }, "tls.ca"},
+		{"CA and insecure", func(c *Config) {
+			c.URLs, c.TLS = []string{"https://a.test"}, TLSConfig{CA: empty, Insecure: true}
+		}, "tls.insecure tls.ca"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := testConfig()
+			row.change(&c)
+			var paths []string
+			c.Validate(func(path, problem, hint string) {
+				paths = append(paths, path)
+				if problem == "" || hint == "" {
+					t.Errorf("%s: problem %q, hint %q", path, problem, hint)
+				}
+				if strings.Contains(problem+hint, "u:p") {
+					t.Errorf("%s: %q, %q tell the credentials", path, problem, hint)
+				}
+			})
+			if got := strings.Join(paths, " "); got != row.want {
+				t.Errorf("problems at %q, want %q", got, row.want)
+			}
+		})
+	}
+}
