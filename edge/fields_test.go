@@ -148,6 +148,7 @@ var locations = []struct{ in, want string }{
 	{"http://user:pw@web.internal:8080/a", "https://example.com/a"}, // a password for the origin is none for us
 	{"//web.internal:8080/a", "https://example.com/a"},
 	{"http://web.internal:8080/%7e/a%2Fb?x=http://web.internal:8080/", "https://example.com/%7e/a%2Fb?x=http://web.internal:8080/"},
+	{"https://asked.test/a", "https://example.com/a"}, // the host the origin was asked for
 	{"/a", "/a"},
 	{"a//web.internal:8080/", "a//web.internal:8080/"},
 	{"", ""},
@@ -162,9 +163,16 @@ var locations = []struct{ in, want string }{
 
 func TestRewriteLocation(t *testing.T) {
 	for _, tt := range locations {
-		if got := rewriteLocation(tt.in, testPools["web"], "https", "example.com"); got != tt.want {
+		if got := rewriteLocation(tt.in, testPools["web"], "asked.test", "https", "example.com"); got != tt.want {
 			t.Errorf("rewriteLocation(%q) = %q, want %q", tt.in, got, tt.want)
 		}
+	}
+}
+
+func TestRewriteLocationKeepsUpgradeToHTTPS(t *testing.T) {
+	const to = "https://example.com/a"
+	if got := rewriteLocation(to, testPools["web"], "example.com", "http", "Example.com:8080"); got != to {
+		t.Errorf("rewriteLocation(%q) for http = %q, want it kept: the way back is a loop", to, got)
 	}
 }
 
@@ -174,7 +182,7 @@ func FuzzLocation(f *testing.F) {
 		f.Add(l.in)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		got := rewriteLocation(in, testPools["web"], "https", "example.com")
+		got := rewriteLocation(in, testPools["web"], "asked.test", "https", "example.com")
 		if got == in {
 			return
 		}

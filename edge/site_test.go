@@ -16,8 +16,10 @@ type namedPool struct {
 	host string
 }
 
-func (p namedPool) Host() string         { return "" }
-func (p namedPool) Owns(u *url.URL) bool { return u.Scheme == "http" && u.Host == p.host }
+func (p namedPool) Host() string { return "" }
+func (p namedPool) Owns(u *url.URL, asked string) bool {
+	return u.Scheme == "http" && u.Host == p.host || u.Host == asked
+}
 
 var testPools = map[string]Pool{"web": namedPool{host: "web.internal:8080"}, "api": namedPool{host: "api.internal"}}
 
