@@ -62,6 +62,16 @@ func (b *Body) Length() (int64, bool) {
 	return b.length, b.length >= 0
 }
 
+// Streams reports whether the body is a window of what turned out too large to keep: only who began early has it whole.
+func (b *Body) Streams() bool {
+	if b.complete.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.window > 0
+}
+
 // Complete reports whether all of the body is here.
 func (b *Body) Complete() bool { return b.complete.Load() }
 

@@ -56,7 +56,7 @@ type Answer struct {
 }
 
 // Release lets go of what the answer keeps for its request, which has answered from it or will not. A leader keeps a place
-// among the readers of the body it asked for, but none in one that another fill has made.
+// among the readers of the body it asked for, but none in one that another fill has made. A second call does nothing.
 func (a *Answer) Release() {
 	switch {
 	case a.Response != nil:
@@ -64,6 +64,7 @@ func (a *Answer) Release() {
 	case a.Object != nil && a.Led && !a.Validated:
 		a.Object.Own.Body.Release()
 	}
+	a.Response, a.Object = nil, nil
 }
 
 // Fill makes the fetch, or waits for the one under way and shares what it comes to.
