@@ -179,8 +179,8 @@ func (b *Body) stream(window int64) {
 	b.notify()
 }
 
-// room waits until the writer of a streaming body may add more. False: nobody reads it any more.
-func (b *Body) room() bool {
+// room waits until the writer of a streaming body may add more. False: nobody reads it any more, or all is over.
+func (b *Body) room(over <-chan struct{}) bool {
 	for {
 		b.mu.Lock()
 		if b.window == 0 || (b.readers > 0 && b.end-b.fastest < b.window) {
@@ -193,7 +193,11 @@ func (b *Body) room() bool {
 		}
 		wait := b.waitLocked()
 		b.mu.Unlock()
-		<-wait
+		select {
+		case <-wait:
+		case <-over:
+			return false
+		}
 	}
 }
 

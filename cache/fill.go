@@ -72,6 +72,7 @@ func (s *Store) Fill(f *Fill) Answer {
 	if f.Alone {
 		a := s.attempt(f)
 		a.Led = true
+		s.stats.Led.Add(1)
 		return a
 	}
 	led := false
@@ -332,7 +333,7 @@ func (p *pump) move() error {
 	body := p.object.Own.Body
 	want, known := body.Length()
 	for total := int64(0); !known || total < want; {
-		if !body.room() {
+		if !body.room(p.store.ctx.Done()) {
 			return ErrAbandoned
 		}
 		if len(p.chunk) == cap(p.chunk) {
@@ -438,9 +439,9 @@ func (b *cancelBody) Close() error {
 // Stats count what the Store does. Gauges are named as what there is, counters as what was done.
 type Stats struct {
 	Filling   atomic.Int64 // bodies being fetched
-	Led       atomic.Int64 // fetches made with someone waiting
+	Led       atomic.Int64 // fetches made, in the background too
 	Coalesced atomic.Int64 // requests that waited for another's fetch
-	Refreshed atomic.Int64 // fetches made in the background
+	Refreshed atomic.Int64 // and those made in the background
 	Failed    atomic.Int64 // fetches without a usable answer
 }
 

@@ -305,7 +305,7 @@ func TestReaderAheadOfAStreamDoesNotHoldItUp(t *testing.T) {
 		body.Release()
 		go func() {
 			for range 10 {
-				if !body.room() {
+				if !body.room(nil) {
 					break
 				}
 				body.append([]byte("abcd"))
@@ -429,4 +429,17 @@ func TestVariantsThatAreAskedForOftenAreAdmitted(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCloseEndsAStreamThatNobodyReadsOn(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return reply(200, endless{}, -1, "Cache-Control: max-age=60"), nil
+		}
+		a := b.fill(b.query("/a"), nil, false)
+		b.Close() // its reader has not begun: the window is full
+		if _, err := b.body(a); err != ErrAbandoned {
+			t.Errorf("err = %v, want %v", err, ErrAbandoned)
+		}
+	})
 }
