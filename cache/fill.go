@@ -192,8 +192,7 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 	case a.Store:
 		s.keep(o)
 	case a.HitForMiss: // it has become private, or refuses storing otherwise
-		s.remove(stale)
-		s.mark(f.Query, epoch)
+		s.refuse(f, epoch)
 	}
 	return Answer{Object: o, Admission: a, Validated: true, Status: r.Status}
 }
@@ -208,7 +207,7 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 		s.trouble.drop(s.claimOf(f))
 	}
 	if a.Admission.HitForMiss {
-		s.mark(f.Query, epoch)
+		s.refuse(f, epoch)
 	}
 	shared := sharedError(a.Admission, r.Status) && !f.Alone
 	if !a.Admission.Store && !shared {
@@ -248,10 +247,15 @@ func (s *Store) remove(o *Object) {
 	s.ram.Drop(policyKey(o.Hash, o.Variant))
 }
 
-// mark notes that answers for the key refuse storing, so that requests for it need not wait for one another.
-func (s *Store) mark(q *Query, epoch uint64) {
+// refuse notes that the newest answer for the key refuses storing, so that requests for it need not wait for one another.
+// What it was to replace goes: the origin has something newer to say, and neither a window of RFC 5861 nor an unreachable
+// origin may bring the old back.
+func (s *Store) refuse(f *Fill, epoch uint64) {
+	if f.Stale != nil {
+		s.remove(f.Stale)
+	}
 	now := s.clock.Now().Mono
-	s.markers.put(q.Key, memo{until: now.Add(markerTTL), epoch: epoch}, now)
+	s.markers.put(f.Query.Key, memo{until: now.Add(markerTTL), epoch: epoch}, now)
 }
 
 // failed notes that a fetch came to nothing, so that what is stale is served at once for a while.
@@ -379,7 +383,7 @@ func (p *pump) stream() {
 	if p.keep {
 		p.keep = false
 		p.store.forget(p.object)
-		p.store.mark(p.fill.Query, p.object.Meta.Epoch)
+		p.store.refuse(p.fill, p.object.Meta.Epoch)
 	}
 	if p.window == 0 {
 		p.window = min(streamWindow, p.reserved)

@@ -89,7 +89,7 @@ func (p *Policy) limit(most int64) int64 {
 func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	o, f := s.look(q, begin)
 	s.ram.Touch(policyKey(q.Hash, variantOf(o)))
-	if f.Meta == nil || f.Verdict == Hard {
+	if f.Meta == nil || f.Verdict != Valid || f.Meta.TTL(now) <= 0 {
 		f.HitForMiss = s.marked(q, begin, now)
 	}
 	if f.Meta != nil && f.Meta.TTL(now) <= 0 {
