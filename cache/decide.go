@@ -14,6 +14,9 @@ type Found struct {
 	HitForMiss bool // the last response for the key refused storing
 	Backoff    bool // the last fetch failed, and none has succeeded since
 	RetryDue   bool // with Backoff: it is this request's turn to have another made
+	// Trouble is, with Backoff, what the last fetch came to. An origin that answers with errors is not an unreachable one,
+	// moments later no more than at once.
+	Trouble Trouble
 }
 
 // Eligible returns "" for a request the cache may answer, else the reason to pass it.
@@ -130,7 +133,7 @@ func refusedByClient(c *RequestControl, m *Meta, d Decision) Reason {
 // judgeStale decides on a response that is not fresh, or that a purge made stale (section 4.2.4; RFC 5861, section 3).
 func judgeStale(q *Query, p *Policy, f Found, d Decision, now Instant) Decision {
 	m, staleness := f.Meta, max(0, -d.TTL)
-	_, fallback := StaleAllowed(m, f.Verdict, Unreachable, now)
+	_, fallback := StaleAllowed(m, f.Verdict, f.Trouble, now)
 	switch {
 	case !m.ForbidStale && staleness < m.WhileRevalidate:
 		d.Outcome, d.Reason, d.Background = Stale, StaleWhileRevalidate, true

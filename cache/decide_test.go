@@ -158,6 +158,8 @@ func TestDecideWithStored(t *testing.T) {
 		// After a failed fetch.
 		{"backoff changes nothing for what is fresh", askedWith(), []string{sie}, Found{Backoff: true}, 0, Hit, Fresh, nil},
 		{"backoff inside stale-if-error", askedWith(), []string{sie}, Found{Backoff: true, RetryDue: true}, 39 * s, Stale, StaleBackoff, []string{background}},
+		{"backoff inside stale-if-error, from errors", askedWith(), []string{sie}, Found{Backoff: true, Trouble: ErrorStatus}, 39 * s, Stale, StaleBackoff, nil},
+		{"backoff from errors, which none but stale-if-error forgives", askedWith(), []string{ten}, Found{Backoff: true, Trouble: ErrorStatus, RetryDue: true}, 11 * s, Revalidate, Expired, nil},
 		{"backoff before the next attempt is due", askedWith(), []string{sie}, Found{Backoff: true}, 39 * s, Stale, StaleBackoff, nil},
 		{"backoff after it", askedWith(), []string{sie}, Found{Backoff: true}, 40 * s, Revalidate, Expired, nil},
 		{"backoff after a soft purge", askedWith(), []string{sie}, Found{Backoff: true, RetryDue: true, Verdict: Soft}, 0, Stale, StaleBackoff, []string{background}},

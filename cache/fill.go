@@ -41,6 +41,17 @@ type Fill struct {
 	// is there. It runs for at most one request at a time of all that wait for the same claim, and ctx does not end with
 	// that request.
 	Fetch func(ctx context.Context, validate *Meta) (*http.Response, error)
+	// Unreachable reports whether an error of Fetch, or of its answer's body, means that the origin said nothing at all; nil
+	// takes every error for that.
+	Unreachable func(error) bool
+}
+
+// trouble says what a fetch that failed came to: err is nil where there was an answer.
+func (f *Fill) trouble(err error) Trouble {
+	if err == nil || f.Unreachable != nil && !f.Unreachable(err) {
+		return ErrorStatus
+	}
+	return Unreachable
 }
 
 // Answer is what a fill came to, for one of those who waited for it. One of Object, Response and Err is set, or Excluded.
@@ -201,7 +212,7 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.Response, epoch uint64) Answer {
 	a := Answer{Status: r.Status, Admission: Admit(f.Query, f.Policy, r)}
 	a.Admission.Meta.Epoch = epoch
-	if r.Status >= 500 {
+	if IsErrorStatus(r.Status) {
 		s.failed(f, a)
 	} else {
 		s.trouble.drop(s.claimOf(f))
@@ -263,7 +274,7 @@ func (s *Store) failed(f *Fill, a Answer) Answer {
 	s.stats.Failed.Add(1)
 	key, now := s.claimOf(f), s.clock.Now().Mono
 	span := min(max(2*s.trouble.last(key).span, troubleFirst), troubleLast)
-	s.trouble.put(key, memo{until: now.Add(span), span: span}, now)
+	s.trouble.put(key, memo{until: now.Add(span), span: span, kind: f.trouble(a.Err)}, now)
 	return a
 }
 
@@ -301,7 +312,7 @@ func (p *pump) run() {
 	case err != nil:
 		if p.keep { // first, so that nobody joins what has failed
 			p.store.forget(p.object)
-			p.store.failed(p.fill, Answer{})
+			p.store.failed(p.fill, Answer{Err: err})
 		}
 		body.finish(err)
 	case p.keep:

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 )
@@ -628,6 +629,53 @@ func TestFailedFetchBacksOff(t *testing.T) {
 			t.Errorf("long after: %s, want revalidate", d.Outcome)
 		}
 	})
+}
+
+// Moments after a failed fetch the stale response is as much allowed as it was at once: an origin that answers with errors
+// is reachable (RFC 9111, section 4.2.4).
+func TestBackoffRemembersTheTrouble(t *testing.T) {
+	garbage := errors.New("garbage")
+	for _, c := range []struct {
+		name   string
+		answer func() (*http.Response, error)
+		ifErr  string
+		want   Reason
+	}{
+		{"an error answer", func() (*http.Response, error) { return reply(503, strings.NewReader("no"), 2), nil }, "", Expired},
+		{"an error answer, forgiven", func() (*http.Response, error) { return reply(503, strings.NewReader("no"), 2), nil }, ", stale-if-error=60", StaleBackoff},
+		{"an error that RFC 5861 does not name", func() (*http.Response, error) { return reply(501, strings.NewReader("no"), 2), nil }, ", stale-if-error=60", Expired},
+		{"an answer that is none", func() (*http.Response, error) { return nil, garbage }, "", Expired},
+		{"an answer that breaks off", func() (*http.Response, error) {
+			return reply(200, io.MultiReader(strings.NewReader("x"), iotest.ErrReader(garbage)), 9, "Cache-Control: max-age=60"), nil
+		}, "", Expired},
+		{"no answer", func() (*http.Response, error) { return nil, errors.New("down") }, "", StaleBackoff},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+				b.policy.Stale.Unreachable = time.Hour
+				fetched := false
+				f := &Fill{Query: b.query("/a"), Policy: b.policy, Unreachable: func(err error) bool { return err != garbage }}
+				f.Fetch = func(context.Context, *Meta) (*http.Response, error) {
+					if !fetched {
+						fetched = true
+						return replyText("old", "Cache-Control: max-age=1"+c.ifErr, `Etag: "1"`), nil
+					}
+					return c.answer()
+				}
+				b.body(b.Fill(f))
+				synctest.Wait()
+				time.Sleep(2 * time.Second)
+				f.Stale, _ = b.look(f.Query)
+				if a := b.Fill(f); a.Err == nil {
+					b.body(a)
+				}
+				synctest.Wait()
+				if _, d := b.look(f.Query); d.Reason != c.want {
+					t.Errorf("moments later: %s (%s), want %s", d.Reason, d.Outcome, c.want)
+				}
+			})
+		})
+	}
 }
 
 func TestRefreshIsOneFetchPerKey(t *testing.T) {
