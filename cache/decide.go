@@ -38,11 +38,12 @@ func Eligible(q *Query, p *Policy) Reason {
 
 // Decide chooses how to answer a request (RFC 9111, section 4), given what was found for it.
 func Decide(q *Query, p *Policy, f Found, now Instant) Decision {
-	if reason := Eligible(q, p); reason != "" {
-		return Decision{Outcome: Pass, Reason: reason}
+	d := Decision{Outcome: Pass, Reason: Eligible(q, p)}
+	if d.Reason == "" {
+		d = choose(q, p, f, now)
 	}
-	d := choose(q, p, f, now)
-	if q.Control.OnlyIfCached && d.Outcome != Hit && d.Outcome != Stale { // section 5.2.1.7
+	// Section 5.2.1.7. Where the route has no cache there is nobody to honour it, and an unsafe method is not about reuse.
+	if q.Control.OnlyIfCached && p.Enabled && isSafe(q.Method) && d.Outcome != Hit && d.Outcome != Stale {
 		d.Outcome, d.Reason, d.Alone = Refuse, OnlyIfCached, false
 	}
 	return d

@@ -80,6 +80,9 @@ func TestDecideWithNothingStored(t *testing.T) {
 		// Section 5.2.1.7.
 		{"only-if-cached", askedWith(onlyIfCached), Found{}, Refuse, OnlyIfCached, nil},
 		{"only-if-cached and HEAD", askedWith(onlyIfCached, head), Found{}, Refuse, OnlyIfCached, nil},
+		{"only-if-cached and no-store", askedWith(onlyIfCached, func(q *Query) { q.Control.NoStore = true }), Found{}, Refuse, OnlyIfCached, nil},
+		{"only-if-cached and OPTIONS", askedWith(onlyIfCached, func(q *Query) { q.Method = "OPTIONS" }), Found{}, Refuse, OnlyIfCached, nil},
+		{"only-if-cached and an unsafe method", askedWith(onlyIfCached, func(q *Query) { q.Method = "POST" }), Found{}, Pass, PassMethod, nil},
 		{"only-if-cached and purged", askedWith(onlyIfCached), Found{Meta: gone, Verdict: Hard}, Refuse, OnlyIfCached, nil},
 		{"only-if-cached and Authorization", askedWith(onlyIfCached, withAuthorization), Found{}, Refuse, OnlyIfCached, nil},
 	} {
