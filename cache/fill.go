@@ -188,7 +188,7 @@ func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, 
 		return nil, nil, err
 	}
 	return &Response{
-		Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
+		Proto: resp.Proto, Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
 		Requested: requested, Received: s.clock.Now(),
 	}, resp, nil
 }
