@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"selvage/cache/internal/disk"
 )
 
 // Errors of a body's readers.
@@ -23,9 +25,10 @@ var (
 // A body that turns out too large to keep becomes a window of its most recent bytes: the writer then waits for the
 // fastest reader, and a reader that the window has left behind gets ErrFellBehind.
 //
-// Slices handed out point into the body. Nobody writes to them, and they stay valid as long as anyone holds them.
+// Slices handed out point into the body. Nobody writes to them, and they stay valid until the reader's next call.
 type Body struct {
 	complete atomic.Bool // set after everything below is final
+	below    *source     // where the bytes are when memory does not hold them; immutable
 
 	mu      sync.Mutex
 	chunks  [][]byte      // consecutive; guarded by mu until complete
@@ -42,6 +45,13 @@ type Body struct {
 
 // newBody returns an empty body; length is -1 when unknown. It counts one reader, who has yet to come: see Release.
 func newBody(length int64) *Body { return &Body{length: length, readers: 1} }
+
+// bodyOf returns a complete body of one piece.
+func bodyOf(p []byte) *Body {
+	b := &Body{chunks: [][]byte{p}, end: int64(len(p)), length: int64(len(p))}
+	b.complete.Store(true)
+	return b
+}
 
 // Release gives up the place kept for the reader who asked for the body to be filled, once it has opened a Reader or has
 // decided not to.
@@ -97,6 +107,13 @@ func (b *Body) append(p []byte) {
 	b.end += int64(len(p))
 	b.trim()
 	b.tell()
+}
+
+// held returns the pieces that are there.
+func (b *Body) held() [][]byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.chunks)
 }
 
 // A crowd of readers is told of new bytes at most once every crowdPause: each of them then writes once what has come
@@ -222,6 +239,9 @@ type Reader struct {
 	hint int // chunk that holds at, when nothing was trimmed before it
 	base int64
 	open bool // counted among the body's readers
+
+	entry *disk.Entry // of a body that is on the disk
+	err   error       // why there is none
 }
 
 // NewReader returns a reader that begins at offset at. Close it.
@@ -234,6 +254,10 @@ func (b *Body) NewReader(at int64) *Reader {
 // Open makes r, which may be reused, a reader of b that begins at offset at.
 func (b *Body) Open(r *Reader, at int64) {
 	*r = Reader{body: b, at: at}
+	if b.below != nil {
+		r.entry, r.err = b.below.open()
+		return
+	}
 	if b.complete.Load() {
 		return
 	}
@@ -249,6 +273,10 @@ func (b *Body) Open(r *Reader, at int64) {
 
 // Close tells the body that this reader has left.
 func (r *Reader) Close() {
+	if r.entry != nil {
+		r.entry.Close()
+		r.entry, r.err = nil, io.ErrClosedPipe
+	}
 	if !r.open {
 		return
 	}
@@ -263,6 +291,9 @@ func (r *Reader) Close() {
 // there yet it returns a channel that is closed when that may have changed. At the end it returns io.EOF.
 func (r *Reader) Next(limit int64) (p []byte, wait <-chan struct{}, err error) {
 	b := r.body
+	if b.below != nil {
+		return r.fetch(limit)
+	}
 	if b.complete.Load() {
 		return r.take(limit)
 	}
@@ -287,6 +318,20 @@ func (r *Reader) Next(limit int64) (p []byte, wait <-chan struct{}, err error) {
 		return nil, nil, io.EOF
 	}
 	return nil, b.waitLocked(), nil
+}
+
+// fetch reads from the disk, a checked block at a time.
+func (r *Reader) fetch(limit int64) ([]byte, <-chan struct{}, error) {
+	if r.err != nil {
+		return nil, nil, r.err
+	}
+	p, err := r.entry.Block(r.at)
+	if err != nil {
+		return nil, nil, err
+	}
+	p = p[:min(limit, int64(len(p)))]
+	r.at += int64(len(p))
+	return p, nil, nil
 }
 
 // take finds the bytes at the reader's offset in the chunks as they are now.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"selvage/cache/internal/disk"
 	"time"
 )
 
@@ -244,8 +245,8 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 		a.Response = resp
 		return a
 	}
-	p := &pump{store: s, fill: f, from: resp.Body, keep: a.Admission.Store, limit: f.Policy.limit(s.max)}
-	if shared {
+	p := &pump{store: s, fill: f, from: resp.Body, keep: a.Admission.Store, limit: s.max, most: f.Policy.limit(s.MaxObject())}
+	if p.limit = min(p.limit, p.most); shared {
 		p.limit = min(errorBody, s.max)
 	}
 	if err := p.reserve(ctx, r.Length); err != nil {
@@ -268,11 +269,15 @@ func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {
 		Site: q.Site, Host: q.Host, URL: q.PurgeURL(),
 	}
 	o.checked.Store(m.Epoch)
+	if s.disk != nil {
+		o.fill = disk.NewFill()
+	}
 	return o
 }
 
 // remove lets go of an object that was stored.
 func (s *Store) remove(o *Object) {
+	s.disk.remove(o)
 	s.forget(o)
 	s.ram.Drop(variantHash(o.Hash, o.Variant))
 }

@@ -20,6 +20,7 @@ type Object struct {
 	// purge comes.
 	checked atomic.Uint64
 	cost    int64
+	fill    uint64 // names the body on the disk; 0 without one
 }
 
 // Representation is one coding of an Object's content.
@@ -50,10 +51,21 @@ func (o *Object) Verdict(p Purges, begin uint64) Verdict {
 func (o *Object) freshened(m *Meta, variant string) *Object {
 	n := &Object{
 		Key: o.Key, Hash: o.Hash, Variant: variant, Meta: m, Own: o.Own,
-		Site: o.Site, Host: o.Host, URL: o.URL,
+		Site: o.Site, Host: o.Host, URL: o.URL, fill: o.fill,
 	}
 	n.Own.ETag = m.ETag
 	n.checked.Store(m.Epoch)
+	return n
+}
+
+// copyOver returns o with the same content in another body.
+func (o *Object) copyOver(b *Body) *Object {
+	n := &Object{
+		Key: o.Key, Hash: o.Hash, Variant: o.Variant, Meta: o.Meta, Own: o.Own,
+		Site: o.Site, Host: o.Host, URL: o.URL, fill: o.fill,
+	}
+	n.Own.Body = b
+	n.checked.Store(o.Meta.Epoch)
 	return n
 }
 

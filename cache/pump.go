@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"selvage/cache/internal/disk"
 )
 
 // Sizes of the bodies that are filling.
@@ -24,9 +26,11 @@ type pump struct {
 	from     io.ReadCloser
 	keep     bool  // the Object is in the table and to be stored
 	limit    int64 // largest body to hold whole
+	most     int64 // largest body to store
 	reserved int64 // of the store's budget
 	window   int64 // once the body is a stream
 	chunk    []byte
+	down     *disk.Writer // to the disk, of a body that memory will not keep; nil before and without
 }
 
 // reserve waits for room for the beginning of a body of the given length, -1 for unknown.
@@ -45,22 +49,41 @@ func (p *pump) run() {
 	p.store.stats.Filling.Add(1)
 	err := p.move()
 	p.from.Close()
-	body := p.object.Own.Body
-	switch {
-	case err != nil:
-		if p.keep { // first, so that nobody joins what has failed
-			p.store.forget(p.object)
-			p.store.failed(p.fill, Answer{Err: err})
-		}
-		body.finish(err)
-	case p.keep:
-		body.finish(nil)
-		p.store.keep(p.object)
-	default:
-		body.finish(nil)
+	if err != nil {
+		p.fail(err)
+	} else {
+		p.object.Own.Body.finish(nil)
+		p.settle()
 	}
 	p.store.budget.Release(p.reserved)
 	p.store.stats.Filling.Add(-1)
+}
+
+// fail ends a body that will never be whole.
+func (p *pump) fail(err error) {
+	p.leaveDisk()
+	if p.keep { // first, so that nobody joins what has failed
+		p.store.forget(p.object)
+		p.store.failed(p.fill, Answer{Err: err})
+	}
+	p.object.Own.Body.finish(err)
+}
+
+// settle leaves a whole body where it belongs. One that goes to the disk stays in the table until it is found there.
+func (p *pump) settle() {
+	if p.down != nil {
+		if p.down.Commit(p.store.ctx, p.object.record()) == nil {
+			p.store.disk.putVary(p.object)
+			p.store.markers.drop(p.object.Hash)
+		}
+	}
+	length, _ := p.object.Own.Body.Length()
+	switch {
+	case p.keep && p.store.inMemory(length):
+		p.store.keep(p.object)
+	case p.keep:
+		p.store.forget(p.object)
+	}
 }
 
 // move reads to the end of the body.
@@ -77,12 +100,11 @@ func (p *pump) move() error {
 		n, err := p.from.Read(p.chunk[len(p.chunk):cap(p.chunk)])
 		if n > 0 {
 			body.append(p.chunk[len(p.chunk) : len(p.chunk)+n])
+			p.fall(p.chunk[len(p.chunk) : len(p.chunk)+n])
 			p.chunk = p.chunk[:len(p.chunk)+n]
 			total += int64(n)
 		}
-		if total > p.limit && p.window == 0 {
-			p.stream(true)
-		}
+		p.bound(total)
 		switch {
 		case err == io.EOF && known && total < want:
 			return io.ErrUnexpectedEOF
@@ -114,6 +136,9 @@ func (p *pump) end() error {
 func (p *pump) grow(total, want int64) {
 	size := p.next(total, want)
 	if p.window == 0 && !p.claim(min(total+size, p.limit)) {
+		if p.keep && p.down == nil {
+			p.goDown()
+		}
 		p.stream(false)
 	}
 	if p.window > 0 {
@@ -145,8 +170,22 @@ func (p *pump) claim(bytes int64) bool {
 	return true
 }
 
-// stream gives up keeping the body whole: those who read it go on, nobody else joins. One that is too large will be so the
-// next time, too.
+// bound does what the size of the body asks for, once it is known to be above a limit.
+func (p *pump) bound(total int64) {
+	if p.keep && p.down == nil && !p.store.inMemory(total) {
+		p.goDown()
+	}
+	switch {
+	case total > p.most:
+		p.leaveDisk()
+		p.stream(true)
+	case total > p.limit:
+		p.stream(false)
+	}
+}
+
+// stream gives up holding the body whole: those who read it go on, nobody else joins. One that is too large to store will be
+// so the next time, too.
 func (p *pump) stream(tooLarge bool) {
 	if p.keep {
 		p.keep = false
@@ -155,6 +194,38 @@ func (p *pump) stream(tooLarge bool) {
 			p.store.refuse(p.fill, p.object.Meta.Epoch)
 		}
 	}
-	p.window = min(streamWindow, p.reserved)
-	p.object.Own.Body.stream(p.window)
+	if p.window == 0 {
+		p.window = min(streamWindow, p.reserved)
+		p.object.Own.Body.stream(p.window)
+	}
+}
+
+// goDown begins to write the body to the disk, with what has come of it.
+func (p *pump) goDown() {
+	if p.store.disk == nil {
+		return
+	}
+	w, err := p.store.disk.tier.Begin(p.object.fill)
+	if err != nil {
+		return
+	}
+	p.down = w
+	for _, c := range p.object.Own.Body.held() {
+		p.fall(c)
+	}
+}
+
+// fall writes bytes of the body to the disk, if it goes there, and waits for the disk if need be.
+func (p *pump) fall(b []byte) {
+	if p.down != nil && p.down.Append(p.store.ctx, b) != nil {
+		p.leaveDisk()
+	}
+}
+
+// leaveDisk forgets what was written of the body.
+func (p *pump) leaveDisk() {
+	if p.down != nil {
+		p.down.Abort()
+		p.down = nil
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,11 @@ import (
 // StoreConfig sizes a Store.
 type StoreConfig struct {
 	MaxBytes int64 // of the memory tier
+	Disk     DiskConfig
+	Logger   *slog.Logger // nil discards
+	// Trust is asked once whether the purge journal can have given out the highest epoch found on the disk. If not, what
+	// is there is dropped: nobody knows what was purged of it. nil trusts.
+	Trust func(highestEpoch uint64) bool
 }
 
 // Store keeps Objects and runs the fills that make them.
@@ -32,6 +38,7 @@ type Store struct {
 
 	table *table
 	ram   *ram.Tier[*Object]
+	disk  *below // nil without
 
 	flights    singleflight.Group  // by claim: attempts whose head is not here yet
 	refreshing sync.Map            // claims being fetched with nobody waiting
@@ -60,9 +67,19 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 	s.seed = Seed(binary.LittleEndian.Uint64(seed[:]))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
+	if s.disk, err = openBelow(c.Disk, clock, c.MaxBytes/100, c.Logger, c.Trust); err != nil {
+		return nil, err
+	}
+	if s.disk != nil {
+		s.seed = Seed(s.disk.tier.Seed())
+	}
 	s.ram, err = ram.New(c.MaxBytes, s.forget)
 	return s, err
 }
+
+// Run writes what is kept to the disk, until ctx ends and the rest is written. Without a disk it only waits. A Store with a
+// disk must be run; what Close ends has to end first.
+func (s *Store) Run(ctx context.Context) error { return s.disk.run(ctx) }
 
 // Close ends all fills, waits for them and lets go of everything.
 func (s *Store) Close() {
@@ -75,7 +92,16 @@ func (s *Store) Close() {
 func (s *Store) Seed() Seed { return s.seed }
 
 // MaxObject is the largest body that is kept, where a policy does not say less.
-func (s *Store) MaxObject() int64 { return s.max }
+func (s *Store) MaxObject() int64 {
+	if s.disk != nil {
+		return max(s.max, s.disk.tier.MaxBody())
+	}
+	return s.max
+}
+
+// inMemory reports whether a body of that length stays in memory once it is whole. With a disk below, large ones do not:
+// memory is for what is asked for often.
+func (s *Store) inMemory(length int64) bool { return s.disk == nil || length <= s.disk.small }
 
 func (p *Policy) limit(most int64) int64 {
 	if p.MaxObject > 0 {
@@ -88,6 +114,9 @@ func (p *Policy) limit(most int64) int64 {
 // may still be filling.
 func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	o, f, variant := s.look(q, begin)
+	if o == nil {
+		o, f, variant = s.lookBelow(q, begin, f, variant)
+	}
 	s.ram.Touch(variantHash(q.Hash, variant))
 	if f.Meta != nil && f.Verdict == Valid && f.Meta.TTL(now) > 0 {
 		return o, f
@@ -114,6 +143,39 @@ func (s *Store) look(q *Query, begin uint64) (o *Object, f Found, variant string
 		return nil, Found{Vary: v.filling == nil}, variant
 	}
 	return v.stored, Found{Meta: v.stored.Meta, Verdict: v.stored.Verdict(s.purges, begin)}, variant
+}
+
+// lookBelow is look on the disk, for what memory does not have. What is purged for good is forgotten there at once.
+func (s *Store) lookBelow(q *Query, begin uint64, f Found, variant string) (*Object, Found, string) {
+	o := s.disk.find(q)
+	if o == nil {
+		return nil, f, variant
+	}
+	v := o.Verdict(s.purges, begin)
+	if v == Hard {
+		o.Done()
+		s.disk.remove(o)
+		return nil, f, variant
+	}
+	if up := s.disk.promoted(o); up != nil {
+		o = up
+		s.raise(o)
+	}
+	return o, Found{Meta: o.Meta, Verdict: v}, o.Variant
+}
+
+// raise puts an object from the disk into memory, unless something has come there meanwhile.
+func (s *Store) raise(o *Object) {
+	o.weigh()
+	if s.place(o, func(set *variants, v *variant) bool {
+		if v.stored != nil || v.filling != nil || set != nil && !slices.Equal(set.vary, o.Meta.Vary) {
+			return false
+		}
+		v.stored = o
+		return true
+	}) {
+		s.ram.Keep(variantHash(o.Hash, o.Variant), o, o.cost, false)
+	}
 }
 
 // usable reports whether a filling object may serve a request: no purge stands between, and it has not failed.
@@ -148,11 +210,17 @@ func (s *Store) keep(o *Object) {
 		return whole
 	}) {
 		s.hold(o, replaces)
+		s.disk.put(o)
 	}
 }
 
 // freshen puts o, which a 304 has made of stale, in its place, unless a newer response has come meanwhile.
 func (s *Store) freshen(o, stale *Object) {
+	s.disk.freshen(o, stale)
+	if o.Own.Body.below != nil {
+		s.markers.drop(o.Hash)
+		return // it was on the disk alone
+	}
 	o.weigh()
 	replaces := false
 	if s.place(o, func(set *variants, v *variant) bool {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net/textproto"
+	"path/filepath"
+	"selvage/cache/internal/disk"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,3 +274,16 @@ func fold(names []string) []string {
 }
 
 func nth(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+
+// Validate reports what is wrong with a disk section; paths are relative to it.
+func (c DiskConfig) Validate(report func(path, problem, hint string)) {
+	switch {
+	case c.Path == "" && c.Size != 0:
+		report("path", "is missing", "name a folder for the cache alone, such as /var/cache/selvage")
+	case c.Path == "":
+	case !filepath.IsAbs(c.Path):
+		report("path", fmt.Sprintf("%q depends on where the program was started", c.Path), "write it from the root: /var/cache/selvage")
+	case c.Size < disk.MinLimit:
+		report("size", fmt.Sprintf("%d bytes are too few for a disk tier", c.Size), "write at least 16MiB")
+	}
+}

@@ -32,6 +32,8 @@ type exchange struct {
 	rawQuery string // canonical, before the route's policy dropped anything
 	body     *requestBody
 
+	looked [lookups]*cache.Object // what look-ups gave; let go of at the end
+
 	res       Result
 	firstHand bool // the answer is the origin's to this very request
 	sent      bool // the final head is on its way
@@ -64,8 +66,9 @@ func (x *exchange) serve() {
 		x.pass(false)
 		return
 	}
-	for range lookups {
+	for i := range lookups {
 		o, found := x.store.Lookup(&x.q, x.begin, x.now.Mono)
+		x.looked[i] = o
 		d := cache.Decide(&x.q, policy, found, x.now.Mono)
 		x.decided(d)
 		switch d.Outcome {
@@ -107,6 +110,9 @@ func (x *exchange) decided(d cache.Decision) {
 
 // finish gives the one account of what happened.
 func (x *exchange) finish() {
+	for _, o := range x.looked {
+		o.Done()
+	}
 	x.res.Total = x.clock.Now().Mono.Sub(x.start)
 	x.log.Record(&x.res)
 	x.metrics.Record(&x.res)

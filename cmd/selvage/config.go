@@ -22,6 +22,8 @@ type File struct {
 	// Memory is the size of the memory tier. Default: a quarter of the memory limit, at most 4 GiB. More than half of the
 	// limit is refused, because responses in flight, connections and the garbage collector live in the other half.
 	Memory int64 `yaml:"memory" unit:"bytes"`
+	// Disk is a second tier below memory, which survives restarts.
+	Disk cache.DiskConfig `yaml:"disk"`
 	// Include names more files, as patterns relative to this one. They hold `origins:` and `sites:` only.
 	Include []string                 `yaml:"include"`
 	Origins map[string]origin.Config `yaml:"origins"`
@@ -80,6 +82,7 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 		report("version", fmt.Sprintf("%d is not a version of this format", f.Version), "write version: 1")
 	}
 	f.validateMemory(m, report)
+	f.Disk.Validate(below("disk", report))
 	origins := make(map[string]bool)
 	for name, o := range f.Origins {
 		origins[name] = true

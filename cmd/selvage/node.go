@@ -55,8 +55,12 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 		return err
 	}
 	clock, journal := cache.SystemClock(), purge.NewJournal()
-	if n.store, err = cache.NewStore(cache.StoreConfig{MaxBytes: f.Memory}, clock, journal); err != nil {
-		return fmt.Errorf("memory tier: %w", err)
+	if n.store, err = cache.NewStore(cache.StoreConfig{
+		MaxBytes: f.Memory, Disk: f.Disk, Logger: n.log,
+		// The journal is in memory: of what it knew when those epochs were written, nothing is left.
+		Trust: func(highest uint64) bool { return highest <= journal.Applied() },
+	}, clock, journal); err != nil {
+		return fmt.Errorf("cache: %w", err)
 	}
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
@@ -80,6 +84,9 @@ func (n *node) close() {
 	}
 	if n.store != nil {
 		n.store.Close()
+		over, end := context.WithCancel(context.Background())
+		end()
+		_ = n.store.Run(over) // lets go of the disk, unless run has done so
 	}
 	closePools(n.pools, nil)
 }
@@ -93,10 +100,16 @@ func (n *node) run(signals <-chan os.Signal) error {
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
 		"memory_limit", formatSize(n.machine.memoryLimit))
 	var g errgroup.Group
+	writing, settle := context.WithCancel(context.Background())
+	defer settle()
 	g.Go(func() error {
 		defer end() // the admin side answers for as long as the edge drains
-		return n.edge.Run(serving)
+		err := n.edge.Run(serving)
+		n.store.Close() // ends the fills, and with them what there is to write
+		settle()
+		return err
 	})
+	g.Go(func() error { return n.store.Run(writing) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
 		n.obey(alive, signals, drain)
@@ -181,8 +194,8 @@ func (n *node) apply() (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.Memory != n.file.Memory || !reflect.DeepEqual(f.Admin, n.file.Admin) {
-		return nil, errors.New("memory or admin changed: they are set at start only, so restart to change them")
+	if f.Memory != n.file.Memory || f.Disk != n.file.Disk || !reflect.DeepEqual(f.Admin, n.file.Admin) {
+		return nil, errors.New("memory, disk or admin changed: they are set at start only, so restart to change them")
 	}
 	pools, err := openPools(f.Origins, n.file.Origins, n.pools, n.log)
 	if err != nil {

@@ -1,0 +1,252 @@
+package cache
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"selvage/cache/internal/disk"
+)
+
+// DiskConfig is the `disk:` section: a tier that survives restarts. Without a path there is none.
+type DiskConfig struct {
+	// Path is a folder for the cache alone. It is made if need be, 0700.
+	Path string `yaml:"path"`
+	// Size is what the folder may hold, its index included. At least 16 MiB.
+	Size int64 `yaml:"size" unit:"bytes"`
+}
+
+// below is the disk tier of a Store. Whatever memory has not, it may have: every object kept is written there, and stays
+// there when it leaves memory. A varying response takes two records: its own, and under its key's plain name the Vary that
+// tells what the own one is called. All methods of a nil tier find and do nothing.
+type below struct {
+	tier  *disk.Tier
+	clock Clock
+	small int64 // largest body that memory keeps as well
+	ran   atomic.Bool
+}
+
+// openBelow opens the disk tier. epochs reports whether the purge journal can have given out an epoch.
+func openBelow(c DiskConfig, clock Clock, small int64, log *slog.Logger, epochs func(highest uint64) bool) (*below, error) {
+	if c.Path == "" {
+		return nil, nil
+	}
+	tier, err := disk.Open(c.Path, disk.Options{Limit: c.Size, Log: log, Trust: epochs})
+	if err != nil {
+		return nil, err
+	}
+	return &below{tier: tier, clock: clock, small: small}, nil
+}
+
+func (d *below) run(ctx context.Context) error {
+	if d == nil || d.ran.Swap(true) {
+		<-ctx.Done()
+		return nil
+	}
+	return d.tier.Run(ctx)
+}
+
+// The first byte of a record's head says what it is.
+const (
+	recordMeta = 'm' // what follows is a Meta, and before it where the purge selectors find it
+	recordVary = 'v' // what follows is the newest Vary of the key
+)
+
+// nameOf names a variant on the disk.
+func nameOf(hash uint64, key, variant string) disk.Name {
+	return disk.Name{Hash: variantHash(hash, variant), Key: key, Variant: variant}
+}
+
+func (o *Object) name() disk.Name { return nameOf(o.Hash, o.Key, o.Variant) }
+
+// record describes o for the disk.
+func (o *Object) record() disk.Record {
+	head := []byte{recordMeta}
+	head = appendPart(appendPart(appendPart(head, o.Site), o.Host), o.URL)
+	length, _ := o.Own.Body.Length()
+	return disk.Record{Name: o.name(), Fill: o.fill, Epoch: o.Meta.Epoch, Head: appendMeta(head, o.Meta), Length: length}
+}
+
+// put writes a small object. One that the disk has no time for is missing there, but so is what it replaces.
+func (d *below) put(o *Object) {
+	if d == nil {
+		return
+	}
+	if !d.tier.Put(o.record(), o.Own.Body.chunks) {
+		d.tier.Remove(o.name())
+		return
+	}
+	d.putVary(o)
+}
+
+// putVary writes what Vary the key has now.
+func (d *below) putVary(o *Object) {
+	if len(o.Meta.Vary) == 0 {
+		return
+	}
+	r := disk.Record{Name: nameOf(o.Hash, o.Key, ""), Fill: disk.NewFill(), Epoch: o.Meta.Epoch}
+	r.Head = appendList([]byte{recordVary}, o.Meta.Vary)
+	if !d.tier.Put(r, nil) {
+		d.tier.Remove(r.Name)
+	}
+}
+
+// freshen writes the new head that a 304 has given o, over the body that was stored as stale.
+func (d *below) freshen(o, stale *Object) {
+	if d == nil {
+		return
+	}
+	if !d.tier.Freshen(stale.name(), o.record()) {
+		return // the old head is stale, and will be validated again
+	}
+	d.putVary(o)
+}
+
+// remove forgets an object, after a restart too.
+func (d *below) remove(o *Object) {
+	if d != nil {
+		d.tier.Remove(o.name())
+	}
+}
+
+// find returns what the disk has for q. The Object's body is read from there: see Body.Open.
+func (d *below) find(q *Query) *Object {
+	if d == nil {
+		return nil
+	}
+	e := d.open(nameOf(q.Hash, q.Key, ""))
+	if e == nil {
+		return nil
+	}
+	if vary, ok := readVary(e.Head); ok {
+		e.Close()
+		if e = d.open(nameOf(q.Hash, q.Key, VariantKey(q, vary))); e == nil {
+			return nil
+		}
+	}
+	o, err := d.object(e, q)
+	if err != nil {
+		e.Close()
+		return nil
+	}
+	return o
+}
+
+// open opens the record of exactly that name.
+func (d *below) open(n disk.Name) *disk.Entry {
+	ref, ok := d.tier.Lookup(n)
+	if !ok {
+		return nil
+	}
+	e, err := d.tier.Open(ref)
+	if err != nil {
+		return nil
+	}
+	if e.Key != n.Key || e.Variant != n.Variant {
+		e.Close()
+		return nil
+	}
+	return e
+}
+
+// readVary reads a record that names the Vary of a key.
+func readVary(head []byte) (vary []string, ok bool) {
+	if len(head) == 0 || head[0] != recordVary {
+		return nil, false
+	}
+	r := metaReader{rest: head[1:]}
+	vary = r.list()
+	return vary, !r.bad
+}
+
+// object makes an Object of a record. The first block of its body is checked here, before anybody is told that it exists.
+func (d *below) object(e *disk.Entry, q *Query) (*Object, error) {
+	if len(e.Head) == 0 || e.Head[0] != recordMeta {
+		return nil, errMeta
+	}
+	r := metaReader{rest: e.Head[1:]}
+	o := &Object{Key: e.Key, Hash: q.Hash, Variant: e.Variant, Site: r.text(), Host: r.text(), URL: r.text(), fill: e.Fill}
+	var err error
+	if o.Meta, err = readMeta(r.rest, d.clock.Now()); err != nil {
+		return nil, err
+	}
+	if e.Length > 0 {
+		if _, err := e.Block(0); err != nil {
+			return nil, err
+		}
+	}
+	o.Own = Representation{Coding: o.Meta.Coding, ETag: o.Meta.ETag, Body: bodyBelow(d.tier, e)}
+	o.checked.Store(o.Meta.Epoch)
+	return o, nil
+}
+
+// promotion is how rarely a hit on the disk brings an object to memory: whoever is asked for often comes soon, and a read
+// over everything does not turn memory over.
+const promotion = 8
+
+// promoted returns o with its body in memory, if it is small and its turn has come, else nil.
+func (d *below) promoted(o *Object) *Object {
+	length, _ := o.Own.Body.Length()
+	if length > d.small || rand.N(promotion) != 0 {
+		return nil
+	}
+	whole := bytes.NewBuffer(make([]byte, 0, length))
+	r := o.Own.Body.NewReader(0)
+	defer r.Close()
+	for int64(whole.Len()) < length {
+		p, _, err := r.Next(length)
+		if err != nil {
+			return nil
+		}
+		whole.Write(p)
+	}
+	return o.copyOver(bodyOf(whole.Bytes()))
+}
+
+// source is where a body is that memory does not hold.
+type source struct {
+	tier  *disk.Tier
+	name  disk.Name
+	first atomic.Pointer[disk.Entry] // open since the look-up, for the first reader
+}
+
+// bodyBelow returns the body of a record on disk.
+func bodyBelow(t *disk.Tier, e *disk.Entry) *Body {
+	b := &Body{length: e.Length, end: e.Length, below: &source{tier: t, name: e.Name}}
+	b.below.first.Store(e)
+	b.complete.Store(true)
+	return b
+}
+
+// open gives a reader an entry of its own.
+func (s *source) open() (*disk.Entry, error) {
+	if e := s.first.Swap(nil); e != nil {
+		return e, nil
+	}
+	ref, ok := s.tier.Lookup(s.name)
+	if !ok {
+		return nil, disk.ErrGone
+	}
+	e, err := s.tier.Open(ref)
+	if err != nil {
+		return nil, err
+	}
+	if e.Key != s.name.Key || e.Variant != s.name.Variant {
+		e.Close()
+		return nil, fmt.Errorf("%w: another name has its place", disk.ErrGone)
+	}
+	return e, nil
+}
+
+// Done lets go of what a look-up opened for a reader who did not come.
+func (o *Object) Done() {
+	if o == nil || o.Own.Body.below == nil {
+		return
+	}
+	if e := o.Own.Body.below.first.Swap(nil); e != nil {
+		e.Close()
+	}
+}
