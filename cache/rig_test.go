@@ -32,7 +32,7 @@ func (p *onePurge) Verdict(_ *Target, after, upTo uint64) Verdict {
 // bench is a store, a policy, and an origin that answers what a test says.
 type bench struct {
 	*Store
-	t      *testing.T
+	t      testing.TB
 	policy *Policy
 	asked  atomic.Int64
 	origin func(ctx context.Context, n int64, validate *Meta) (*http.Response, error)
