@@ -76,7 +76,8 @@ type RouteConfig struct {
 // MatchConfig selects requests; what is empty matches all.
 type MatchConfig struct {
 	// Path: "/exact", "/prefix/*", "*.css". Matched against the canonical path.
-	Path    []string `yaml:"path"`
+	Path []string `yaml:"path"`
+	// Methods: HEAD always goes with GET.
 	Methods []string `yaml:"methods"`
 	// Headers: name to exact value, or "*" for present.
 	Headers map[string]string `yaml:"headers"`

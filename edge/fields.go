@@ -2,6 +2,7 @@ package edge
 
 import (
 	"crypto/rand"
+	"iter"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -32,28 +33,16 @@ var (
 	sensitivePrefixes = []string{"Content-", "X-Forwarded-"}
 )
 
-// checkFields returns 0 for a request's fields that may be acted on, else the status to refuse them with and why.
+// checkFields returns 0 for a request's fields that may be acted on, else the status to refuse them with and why. The reason
+// is a constant, fit for a label.
 func checkFields(h http.Header) (status int, reason string) {
-	for name := range connectionOptions(h) {
+	for option := range members(h["Connection"]) {
+		name := http.CanonicalHeaderKey(option)
 		if slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes) {
-			return http.StatusBadRequest, "connection-names-" + strings.ToLower(name)
+			return http.StatusBadRequest, "connection-names-field"
 		}
 	}
 	return 0, ""
-}
-
-// connectionOptions yields the names in Connection (RFC 9110, section 7.6.1), in canonical form.
-func connectionOptions(h http.Header) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, line := range h["Connection"] {
-			for option := range strings.SplitSeq(line, ",") {
-				option = textproto.TrimString(option)
-				if option != "" && !yield(textproto.CanonicalMIMEHeaderKey(option)) {
-					return
-				}
-			}
-		}
-	}
 }
 
 func hasAnyPrefix(s string, prefixes []string) bool {
@@ -90,12 +79,10 @@ func outboundHeader(in http.Header, c clientInfo, proto string, id identity) htt
 }
 
 // inboundHeader returns the fields of an origin's response as they go to clients: a new map that shares its slices with in.
-// Alt-Svc would lead clients past the edge (RFC 7838), and fields about proxies are about proxies behind us.
+// Alt-Svc would lead clients past the edge (RFC 7838).
 func inboundHeader(in http.Header) http.Header {
 	out := withoutHopByHop(in)
-	maps.DeleteFunc(out, func(name string, _ []string) bool {
-		return name == "Alt-Svc" || strings.HasPrefix(name, "Proxy-")
-	})
+	delete(out, "Alt-Svc")
 	return out
 }
 
@@ -107,8 +94,8 @@ func withoutHopByHop(in http.Header) http.Header {
 			out[name] = values
 		}
 	}
-	for name := range connectionOptions(in) {
-		delete(out, name)
+	for option := range members(in["Connection"]) {
+		delete(out, http.CanonicalHeaderKey(option))
 	}
 	return out
 }
@@ -116,11 +103,9 @@ func withoutHopByHop(in http.Header) http.Header {
 // acceptsTrailers reports whether TE has the member "trailers", the one thing it can say of HTTP/2, and that gRPC needs
 // (RFC 9110, section 10.1.4).
 func acceptsTrailers(h http.Header) bool {
-	for _, line := range h["Te"] {
-		for member := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(textproto.TrimString(member), "trailers") {
-				return true
-			}
+	for member := range members(h["Te"]) {
+		if strings.EqualFold(member, "trailers") {
+			return true
 		}
 	}
 	return false
@@ -144,47 +129,32 @@ func appended(lines []string, member string) string {
 const maxLoop = 16
 
 // looped reports whether a request has been here before, or has been passed around for too long (RFC 8586, section 2): 508.
+//
+// It cuts at every comma, also in a quoted parameter. A quote that a client leaves open would otherwise swallow what nodes
+// append behind it, ours too, and the request would go around for ever.
 func looped(h http.Header, id identity) bool {
-	members := 0
-	for _, line := range h["Cdn-Loop"] {
-		for member := range listMembers(line) {
-			node, _, _ := strings.Cut(member, ";")
-			members++
-			if members > maxLoop || strings.EqualFold(textproto.TrimString(node), id.loop) {
-				return true
-			}
+	nodes := 0
+	for member := range members(h["Cdn-Loop"]) {
+		nodes++
+		node, _, _ := strings.Cut(member, ";")
+		if nodes > maxLoop || strings.EqualFold(textproto.TrimString(node), id.loop) {
+			return true
 		}
 	}
 	return false
 }
 
-// listMembers yields the members of a list field, cut at the commas outside quoted strings (RFC 9110, section 5.6.1).
-func listMembers(line string) func(yield func(string) bool) {
+// members yields the members of a list field over all its lines, cut at every comma.
+func members(lines []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		for line != "" {
-			end := memberEnd(line, ',')
-			if member := textproto.TrimString(line[:end]); member != "" && !yield(member) {
-				return
+		for _, line := range lines {
+			for member := range strings.SplitSeq(line, ",") {
+				if member = textproto.TrimString(member); member != "" && !yield(member) {
+					return
+				}
 			}
-			line = line[min(end+1, len(line)):]
 		}
 	}
-}
-
-// memberEnd returns where the first separator outside quoted strings stands, or the length of s.
-func memberEnd(s string, separator byte) int {
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case c == separator && !quoted:
-			return i
-		}
-	}
-	return len(s)
 }
 
 // rewriteLocation turns an absolute Location that names the origin into one under the name the client used. Others, and

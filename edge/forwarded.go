@@ -2,6 +2,7 @@ package edge
 
 import (
 	"cmp"
+	"iter"
 	"net/http"
 	"net/netip"
 	"net/textproto"
@@ -140,19 +141,6 @@ func parseNode(s string) (netip.Addr, bool) {
 	return plain(addr), err == nil
 }
 
-// members yields the members of a list field without quoted strings over all its lines.
-func members(lines []string) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for _, line := range lines {
-			for member := range strings.SplitSeq(line, ",") {
-				if member = textproto.TrimString(member); member != "" && !yield(member) {
-					return
-				}
-			}
-		}
-	}
-}
-
 func lastMember(lines []string) string {
 	last := ""
 	for member := range members(lines) {
@@ -176,6 +164,35 @@ func parseForwarded(lines []string) (hops []hop, ok bool) {
 		}
 	}
 	return hops, true
+}
+
+// listMembers yields the members of a list field, cut at the commas outside quoted strings (RFC 9110, section 5.6.1).
+func listMembers(line string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line != "" {
+			end := memberEnd(line, ',')
+			if member := textproto.TrimString(line[:end]); member != "" && !yield(member) {
+				return
+			}
+			line = line[min(end+1, len(line)):]
+		}
+	}
+}
+
+// memberEnd returns where the first separator outside quoted strings stands, or the length of s.
+func memberEnd(s string, separator byte) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == separator && !quoted:
+			return i
+		}
+	}
+	return len(s)
 }
 
 // parseHop reads one element; each parameter may occur once in it, and unknown ones are passed over.

@@ -78,7 +78,8 @@ func appendJSON(dst []byte, r *Result) []byte {
 	l.name("time")
 	l = r.Begin.UTC().AppendFormat(l, `"2006-01-02T15:04:05.000Z"`)
 	if r.Client.IsValid() {
-		l.text("client", r.Client.String())
+		l.name("client")
+		l = append(r.Client.WithZone("").AppendTo(append(l, '"')), '"')
 	}
 	l.text("proto", r.Proto)
 	l.text("method", r.Method)

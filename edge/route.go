@@ -14,8 +14,8 @@ import (
 type route struct {
 	name string
 	// keyed: the route was chosen by a header, so its name joins the cache key; otherwise one client's header would decide
-	// what all others get. Routes chosen by host, path and method need no name: the key has the first two, and GET takes
-	// HEAD along, so every method that a stored answer may serve comes to the same route.
+	// what all others get. Routes chosen by host, path and method need no name: the key has the first two, and HEAD goes
+	// with GET, so every method that a stored answer may serve comes to the same route.
 	//
 	// A route that stands behind a keyed one needs none either. Of the routes that some request for a path can reach,
 	// all but the last are keyed under different names, and the last is alone with the key that has no name.
@@ -94,11 +94,13 @@ func (m *match) takes(method, path string, f cache.Fields) bool {
 	return m.takesMethod(method) && m.takesPath(path) && m.takesFields(f)
 }
 
-// takesMethod takes HEAD wherever it takes GET: it asks for the same representation, and may be answered from a stored GET
-// (RFC 9111, section 4).
+// takesMethod takes HEAD where it takes GET, and only there: it asks for the same representation, and may be answered from a
+// stored GET (RFC 9110, section 9.3.2).
 func (m *match) takesMethod(method string) bool {
-	return len(m.methods) == 0 || slices.Contains(m.methods, method) ||
-		method == "HEAD" && slices.Contains(m.methods, "GET")
+	if method == "HEAD" {
+		method = "GET"
+	}
+	return len(m.methods) == 0 || slices.Contains(m.methods, method)
 }
 
 func (m *match) takesPath(path string) bool {

@@ -93,6 +93,9 @@ func (c MatchConfig) validate(anyMethod bool, p problems) {
 	for i, method := range c.Methods {
 		validateMethod(method, anyMethod, p.under("methods[%d]", i))
 	}
+	if slices.Contains(c.Methods, "HEAD") && !slices.Contains(c.Methods, "GET") {
+		p("methods", "HEAD is without GET, which it always goes with", "GET, which takes HEAD along")
+	}
 	validateFieldMap(c.Headers, p.under("headers"), func(name string, at problems) {
 		if name == "Host" {
 			at("", "the host chooses the site, not the route", "a site of its own for that host")

@@ -82,6 +82,7 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 
 // deliver gives the answer a body that minds its exchange.
 func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
+	x.dropInvented(response.Header)
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		response.Body = &body{ReadCloser: response.Body, x: x}
 		return response, nil
