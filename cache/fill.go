@@ -56,8 +56,8 @@ func (f *Fill) trouble(err error) Trouble {
 
 // Answer is what a fill came to, for one of those who waited for it. One of Object, Response and Err is set, or Excluded.
 type Answer struct {
-	Object    *Object        // to respond from; the leader calls Object.Own.Body.Release once it reads, or will not
-	Response  *http.Response // not stored: for the leader alone, who closes its body
+	Object    *Object        // to respond from
+	Response  *http.Response // not stored: for the leader alone
 	Admission Admission      // of the leader's answer
 	Validated bool           // by a 304
 	Status    int            // the origin's; 0 when none came
@@ -66,18 +66,31 @@ type Answer struct {
 	Err       error
 }
 
+// Release lets go of what the answer keeps for its request, which has answered from it or will not. A leader keeps a place
+// among the readers of the body it asked for, but none in one that another fill has made. A second call does nothing.
+func (a *Answer) Release() {
+	switch {
+	case a.Response != nil:
+		a.Response.Body.Close()
+	case a.Object != nil && a.Led && !a.Validated:
+		a.Object.Own.Body.Release()
+	}
+	a.Response, a.Object = nil, nil
+}
+
 // Fill makes the fetch, or waits for the one under way and shares what it comes to.
 func (s *Store) Fill(f *Fill) Answer {
 	if f.Alone {
 		a := s.attempt(f)
 		a.Led = true
+		s.stats.Led.Add(1)
 		return a
 	}
 	led := false
 	shared, _, _ := s.flights.Do(s.claimOf(f), func() (any, error) {
 		// Another fill may have ended between the look-up and the claim.
-		if o, found := s.look(f.Query, f.Begin); o != f.Stale && s.suits(f, o, found) {
-			return Answer{Object: o, Status: o.Meta.Status}, nil
+		if o, found, _ := s.look(f.Query, f.Begin); o != f.Stale && s.suits(f, o, found) {
+			return Answer{Object: o, Status: o.Meta.Status, Admission: Admission{Store: true, Reason: Stored, Meta: o.Meta}}, nil
 		}
 		led = true
 		return s.attempt(f), nil
@@ -100,7 +113,8 @@ func (s *Store) share(f *Fill, a Answer) Answer {
 	if o == nil || o.Key != f.Query.Key || o.Variant != VariantKey(f.Query, o.Meta.Vary) || o.Verdict(s.purges, f.Begin) != Valid {
 		return Answer{Excluded: true}
 	}
-	if sharedError(a.Admission, o.Meta.Status) || s.suits(f, o, Found{Meta: o.Meta}) {
+	// RFC 9111, section 4: collapsed requests share what is stored or storable. A 304 may have ended that.
+	if sharedError(a.Admission) || a.Admission.Store && s.suits(f, o, Found{Meta: o.Meta}) {
 		return a
 	}
 	return Answer{Excluded: true}
@@ -111,8 +125,9 @@ func (s *Store) suits(f *Fill, o *Object, found Found) bool {
 	return o != nil && Decide(f.Query, f.Policy, found, s.clock.Now().Mono).Outcome == Hit
 }
 
-// sharedError reports whether an unstored answer is for all who waited for it: a 5xx has no better answer behind it.
-func sharedError(a Admission, status int) bool { return !a.Store && status >= 500 }
+// sharedError reports whether an unstored answer is for all who waited for it: a 5xx has no better answer behind it. One that
+// is private, sets a cookie or forbids storing is for its request alone (RFC 9111, sections 5.2.2.5 and 5.2.2.7).
+func sharedError(a Admission) bool { return a.Reason == NotStoredError }
 
 // Refresh makes the fetch with nobody waiting, unless one for the same claim is being made that way already.
 func (s *Store) Refresh(f *Fill) {
@@ -123,36 +138,33 @@ func (s *Store) Refresh(f *Fill) {
 	s.fills.Go(func() {
 		defer s.refreshing.Delete(claim)
 		s.stats.Refreshed.Add(1)
-		switch a := s.Fill(f); {
-		case a.Response != nil:
-			a.Response.Body.Close()
-		case a.Object != nil && a.Led:
-			a.Object.Own.Body.Release()
-		}
+		a := s.Fill(f)
+		a.Release()
 	})
 }
 
 // claimOf names what the fill fetches: the variant where the key's Vary is known, else the key.
-func (s *Store) claimOf(f *Fill) string {
-	if set := s.table.find(f.Query.Hash, f.Query.Key); set != nil {
-		return claim(f.Query, set.vary)
-	}
-	return f.Query.Key
-}
+func (s *Store) claimOf(f *Fill) string { return f.Query.Key + s.variant(f.Query) }
 
-func claim(q *Query, vary []string) string {
-	if len(vary) == 0 {
-		return q.Key
+// variantOf is the same for the memos.
+func (s *Store) variantOf(f *Fill) uint64 { return variantHash(f.Query.Hash, s.variant(f.Query)) }
+
+// variant names the variant that q asks for, "" where the key's Vary is not known.
+func (s *Store) variant(q *Query) string {
+	if set := s.table.find(q.Hash, q.Key); set != nil {
+		return VariantKey(q, set.vary)
 	}
-	return q.Key + VariantKey(q, vary)
+	return ""
 }
 
 // attempt asks the origin and judges its answer.
 func (s *Store) attempt(f *Fill) Answer {
 	ctx, cancel := context.WithCancel(s.ctx)
-	validate := f.Stale
-	for {
+	for validate := f.Stale; ; {
 		epoch := s.purges.Applied() // before the origin is asked: what is purged from here on purges this too
+		if !s.mayValidate(validate, epoch) {
+			validate = nil
+		}
 		r, resp, err := s.ask(ctx, f, validate)
 		if err != nil {
 			cancel()
@@ -171,10 +183,16 @@ func (s *Store) attempt(f *Fill) Answer {
 			return s.validated(f, validate, r, epoch)
 		case resp.StatusCode == http.StatusNotModified, resp.StatusCode == http.StatusPartialContent:
 			resp.Body.Close()
-			return s.failed(f, Answer{Err: fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, resp.StatusCode)})
+			return s.failed(f, Answer{Status: r.Status, Err: fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, r.Status)})
 		}
 		return s.received(ctx, f, r, resp, epoch)
 	}
+}
+
+// mayValidate reports whether the origin may be asked about o. What was purged since o was looked up must not come back by
+// a 304, which would carry the new epoch; and without a validator there is nothing to ask.
+func (s *Store) mayValidate(o *Object, epoch uint64) bool {
+	return o != nil && o.Meta.validates() && o.Verdict(s.purges, epoch) != Hard
 }
 
 func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, *http.Response, error) {
@@ -195,13 +213,13 @@ func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, 
 
 // validated publishes what a 304 made of the stale object.
 func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Answer {
-	s.trouble.drop(claim(f.Query, stale.Meta.Vary))
+	s.trouble.drop(s.variantOf(f))
 	a := Freshen(f.Query, f.Policy, stale.Meta, r)
 	a.Meta.Epoch = epoch
 	o := stale.freshened(a.Meta, VariantKey(f.Query, a.Meta.Vary))
 	switch {
-	case a.Store:
-		s.keep(o)
+	case a.Store && stale.Own.Body.Complete(): // else it is for the fill that makes the body to keep it, once it is whole
+		s.freshen(o, stale)
 	case a.HitForMiss: // it has become private, or refuses storing otherwise
 		s.refuse(f, epoch)
 	}
@@ -215,12 +233,12 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 	if IsErrorStatus(r.Status) {
 		s.failed(f, a)
 	} else {
-		s.trouble.drop(s.claimOf(f))
+		s.trouble.drop(s.variantOf(f))
 	}
 	if a.Admission.HitForMiss {
 		s.refuse(f, epoch)
 	}
-	shared := sharedError(a.Admission, r.Status) && !f.Alone
+	shared := sharedError(a.Admission) && !f.Alone
 	if !a.Admission.Store && !shared {
 		a.Response = resp
 		return a
@@ -231,7 +249,7 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 	}
 	if err := p.reserve(ctx, r.Length); err != nil {
 		resp.Body.Close()
-		return Answer{Err: err}
+		return Answer{Status: r.Status, Err: err}
 	}
 	a.Object = s.newObject(f.Query, a.Admission.Meta, newBody(r.Length))
 	p.object = a.Object
@@ -255,7 +273,7 @@ func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {
 // remove lets go of an object that was stored.
 func (s *Store) remove(o *Object) {
 	s.forget(o)
-	s.ram.Drop(policyKey(o.Hash, o.Variant))
+	s.ram.Drop(variantHash(o.Hash, o.Variant))
 }
 
 // refuse notes that the newest answer for the key refuses storing, so that requests for it need not wait for one another.
@@ -266,13 +284,13 @@ func (s *Store) refuse(f *Fill, epoch uint64) {
 		s.remove(f.Stale)
 	}
 	now := s.clock.Now().Mono
-	s.markers.put(f.Query.Key, memo{until: now.Add(markerTTL), epoch: epoch}, now)
+	s.markers.put(f.Query.Hash, memo{until: now.Add(markerTTL), epoch: epoch}, now)
 }
 
 // failed notes that a fetch came to nothing, so that what is stale is served at once for a while.
 func (s *Store) failed(f *Fill, a Answer) Answer {
 	s.stats.Failed.Add(1)
-	key, now := s.claimOf(f), s.clock.Now().Mono
+	key, now := s.variantOf(f), s.clock.Now().Mono
 	span := min(max(2*s.trouble.last(key).span, troubleFirst), troubleLast)
 	s.trouble.put(key, memo{until: now.Add(span), span: span, kind: f.trouble(a.Err)}, now)
 	return a
@@ -291,9 +309,9 @@ type pump struct {
 	chunk    []byte
 }
 
-// reserve waits for room for a body of the given length, -1 for unknown.
+// reserve waits for room for the beginning of a body of the given length, -1 for unknown.
 func (p *pump) reserve(ctx context.Context, length int64) error {
-	want := min(max(length, firstChunk), p.limit)
+	want := min(p.next(0, length), p.limit)
 	ctx, cancel := context.WithTimeout(ctx, budgetWait)
 	defer cancel()
 	if err := p.store.budget.Acquire(ctx, want); err != nil {
@@ -330,7 +348,7 @@ func (p *pump) move() error {
 	body := p.object.Own.Body
 	want, known := body.Length()
 	for total := int64(0); !known || total < want; {
-		if !body.room() {
+		if !body.room(p.store.ctx.Done()) {
 			return ErrAbandoned
 		}
 		if len(p.chunk) == cap(p.chunk) {
@@ -341,6 +359,9 @@ func (p *pump) move() error {
 			body.append(p.chunk[len(p.chunk) : len(p.chunk)+n])
 			p.chunk = p.chunk[:len(p.chunk)+n]
 			total += int64(n)
+		}
+		if total > p.limit && p.window == 0 {
+			p.stream(true)
 		}
 		switch {
 		case err == io.EOF && known && total < want:
@@ -369,19 +390,11 @@ func (p *pump) end() error {
 	}
 }
 
-// grow takes the next chunk: of the size that is left where the length is known, else twice the last. A body that has
-// come to its limit, or finds no more room in the budget, becomes a stream.
+// grow takes the next chunk. A body that finds no more room among those that are filling becomes a stream.
 func (p *pump) grow(total, want int64) {
-	size := min(max(firstChunk, 2*int64(cap(p.chunk))), largestChunk)
-	if want >= 0 {
-		size = min(want-total, largestChunk)
-	}
-	if missing := total + size - p.reserved; missing > 0 && p.window == 0 {
-		if p.reserved+missing <= p.limit && p.store.budget.TryAcquire(missing) {
-			p.reserved += missing
-		} else {
-			p.stream()
-		}
+	size := p.next(total, want)
+	if p.window == 0 && !p.claim(min(total+size, p.limit)) {
+		p.stream(false)
 	}
 	if p.window > 0 {
 		size = min(size, p.window)
@@ -389,17 +402,41 @@ func (p *pump) grow(total, want int64) {
 	p.chunk = make([]byte, 0, size)
 }
 
-// stream gives up keeping the body whole: those who read it go on, nobody else joins.
-func (p *pump) stream() {
+// next is the size of the next chunk: what is left where the length is known, else twice the last, and at most one byte more
+// than may be kept, which shows that the body is too large.
+func (p *pump) next(total, want int64) int64 {
+	size := max(firstChunk, 2*int64(cap(p.chunk)))
+	if want >= 0 {
+		size = want - total
+	}
+	if size = min(size, largestChunk); p.window == 0 {
+		size = min(size, p.limit+1-total)
+	}
+	return size
+}
+
+// claim makes sure that the budget has room for so many bytes of this body.
+func (p *pump) claim(bytes int64) bool {
+	missing := bytes - p.reserved
+	if missing > 0 && !p.store.budget.TryAcquire(missing) {
+		return false
+	}
+	p.reserved += max(0, missing)
+	return true
+}
+
+// stream gives up keeping the body whole: those who read it go on, nobody else joins. One that is too large will be so the
+// next time, too.
+func (p *pump) stream(tooLarge bool) {
 	if p.keep {
 		p.keep = false
 		p.store.forget(p.object)
-		p.store.refuse(p.fill, p.object.Meta.Epoch)
+		if tooLarge {
+			p.store.refuse(p.fill, p.object.Meta.Epoch)
+		}
 	}
-	if p.window == 0 {
-		p.window = min(streamWindow, p.reserved)
-		p.object.Own.Body.stream(p.window)
-	}
+	p.window = min(streamWindow, p.reserved)
+	p.object.Own.Body.stream(p.window)
 }
 
 // cancelBody ends the fill's context with the body.
@@ -417,9 +454,9 @@ func (b *cancelBody) Close() error {
 // Stats count what the Store does. Gauges are named as what there is, counters as what was done.
 type Stats struct {
 	Filling   atomic.Int64 // bodies being fetched
-	Led       atomic.Int64 // fetches made with someone waiting
+	Led       atomic.Int64 // fetches made, in the background too
 	Coalesced atomic.Int64 // requests that waited for another's fetch
-	Refreshed atomic.Int64 // fetches made in the background
+	Refreshed atomic.Int64 // and those made in the background
 	Failed    atomic.Int64 // fetches without a usable answer
 }
 

@@ -529,7 +529,7 @@ func TestStreamWaitsForItsFastestReaderAndLeavesTheSlowBehind(t *testing.T) {
 		added := atomic.Int64{}
 		go func() {
 			for range 10 {
-				b.room()
+				b.room(nil)
 				b.append([]byte("abcd"))
 				added.Add(4)
 			}
