@@ -72,6 +72,13 @@ func (b *Body) Streams() bool {
 	return b.window > 0
 }
 
+// held is how many bytes are kept.
+func (b *Body) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end - b.start
+}
+
 // Complete reports whether all of the body is here.
 func (b *Body) Complete() bool { return b.complete.Load() }
 

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Sizes and times of fills.
@@ -304,7 +306,8 @@ type pump struct {
 	from     io.ReadCloser
 	keep     bool  // the Object is in the table and to be stored
 	limit    int64 // largest body to hold whole
-	reserved int64 // of the store's budget
+	budget   *semaphore.Weighted
+	reserved int64 // of budget
 	window   int64 // once the body is a stream
 	chunk    []byte
 }
@@ -317,7 +320,7 @@ func (p *pump) reserve(ctx context.Context, length int64) error {
 	if err := p.store.budget.Acquire(ctx, want); err != nil {
 		return ErrBusy
 	}
-	p.reserved = want
+	p.budget, p.reserved = p.store.budget, want
 	return nil
 }
 
@@ -339,7 +342,7 @@ func (p *pump) run() {
 	default:
 		body.finish(nil)
 	}
-	p.store.budget.Release(p.reserved)
+	p.budget.Release(p.reserved)
 	p.store.stats.Filling.Add(-1)
 }
 
@@ -362,6 +365,9 @@ func (p *pump) move() error {
 		}
 		if total > p.limit && p.window == 0 {
 			p.stream(true)
+		}
+		if p.window > 0 {
+			p.giveBack()
 		}
 		switch {
 		case err == io.EOF && known && total < want:
@@ -418,7 +424,7 @@ func (p *pump) next(total, want int64) int64 {
 // claim makes sure that the budget has room for so many bytes of this body.
 func (p *pump) claim(bytes int64) bool {
 	missing := bytes - p.reserved
-	if missing > 0 && !p.store.budget.TryAcquire(missing) {
+	if missing > 0 && !p.budget.TryAcquire(missing) {
 		return false
 	}
 	p.reserved += max(0, missing)
@@ -437,6 +443,20 @@ func (p *pump) stream(tooLarge bool) {
 	}
 	p.window = min(streamWindow, p.reserved)
 	p.object.Own.Body.stream(p.window)
+	p.giveBack()
+	// From here on its readers set the pace. One of them who takes his time must not keep everybody else's fills waiting.
+	if p.store.streams.TryAcquire(p.reserved) {
+		p.budget.Release(p.reserved)
+		p.budget = p.store.streams
+	}
+}
+
+// giveBack returns the room of what a stream has moved past.
+func (p *pump) giveBack() {
+	if over := p.reserved - max(p.window, p.object.Own.Body.held()); over > 0 {
+		p.budget.Release(over)
+		p.reserved -= over
+	}
 }
 
 // cancelBody ends the fill's context with the body.
