@@ -6,22 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
-// Sizes and times of fills.
+// Times of fills.
 const (
-	firstChunk   = 16 << 10 // of a body of unknown length; doubles from there
-	largestChunk = 1 << 20
-	streamWindow = 8 << 20         // of a body that turned out too large to keep
-	errorBody    = 1 << 20         // of a 5xx that is shared by those who wait for it
-	budgetWait   = 5 * time.Second // for room among the bodies that are filling
-	markerTTL    = 10 * time.Second
-	troubleFirst = 2 * time.Second // doubles to troubleLast while fetches keep failing
+	markerTTL    = 10 * time.Second // of a hit-for-miss marker
+	troubleFirst = 2 * time.Second  // of a back-off; doubles to troubleLast while fetches keep failing
 	troubleLast  = 30 * time.Second
+	maxRefreshes = 1024 // fetches in the background at a time
 )
 
 // Errors of fills.
@@ -131,13 +124,19 @@ func (s *Store) suits(f *Fill, o *Object, found Found) bool {
 // is private, sets a cookie or forbids storing is for its request alone (RFC 9111, sections 5.2.2.5 and 5.2.2.7).
 func sharedError(a Admission) bool { return a.Reason == NotStoredError }
 
-// Refresh makes the fetch with nobody waiting, unless one for the same claim is being made that way already.
+// Refresh makes the fetch with nobody waiting, unless one for the same claim is being made that way already, or too many are:
+// then the next request that finds the object stale asks again.
 func (s *Store) Refresh(f *Fill) {
 	claim := s.claimOf(f)
+	if s.stats.Refreshing.Load() >= maxRefreshes {
+		return
+	}
 	if _, running := s.refreshing.LoadOrStore(claim, true); running {
 		return
 	}
+	s.stats.Refreshing.Add(1)
 	s.fills.Go(func() {
+		defer s.stats.Refreshing.Add(-1)
 		defer s.refreshing.Delete(claim)
 		s.stats.Refreshed.Add(1)
 		a := s.Fill(f)
@@ -298,167 +297,6 @@ func (s *Store) failed(f *Fill, a Answer) Answer {
 	return a
 }
 
-// pump moves a body from the origin into an Object. It runs on its own: no client can end it.
-type pump struct {
-	store    *Store
-	fill     *Fill
-	object   *Object
-	from     io.ReadCloser
-	keep     bool  // the Object is in the table and to be stored
-	limit    int64 // largest body to hold whole
-	budget   *semaphore.Weighted
-	reserved int64 // of budget
-	window   int64 // once the body is a stream
-	chunk    []byte
-}
-
-// reserve waits for room for the beginning of a body of the given length, -1 for unknown.
-func (p *pump) reserve(ctx context.Context, length int64) error {
-	want := min(p.next(0, length), p.limit)
-	ctx, cancel := context.WithTimeout(ctx, budgetWait)
-	defer cancel()
-	if err := p.store.budget.Acquire(ctx, want); err != nil {
-		return ErrBusy
-	}
-	p.budget, p.reserved = p.store.budget, want
-	return nil
-}
-
-func (p *pump) run() {
-	p.store.stats.Filling.Add(1)
-	err := p.move()
-	p.from.Close()
-	body := p.object.Own.Body
-	switch {
-	case err != nil:
-		if p.keep { // first, so that nobody joins what has failed
-			p.store.forget(p.object)
-			p.store.failed(p.fill, Answer{Err: err})
-		}
-		body.finish(err)
-	case p.keep:
-		body.finish(nil)
-		p.store.keep(p.object)
-	default:
-		body.finish(nil)
-	}
-	p.budget.Release(p.reserved)
-	p.store.stats.Filling.Add(-1)
-}
-
-// move reads to the end of the body.
-func (p *pump) move() error {
-	body := p.object.Own.Body
-	want, known := body.Length()
-	for total := int64(0); !known || total < want; {
-		if !body.room(p.store.ctx.Done()) {
-			return ErrAbandoned
-		}
-		if len(p.chunk) == cap(p.chunk) {
-			p.grow(total, want)
-		}
-		n, err := p.from.Read(p.chunk[len(p.chunk):cap(p.chunk)])
-		if n > 0 {
-			body.append(p.chunk[len(p.chunk) : len(p.chunk)+n])
-			p.chunk = p.chunk[:len(p.chunk)+n]
-			total += int64(n)
-		}
-		if total > p.limit && p.window == 0 {
-			p.stream(true)
-		}
-		if p.window > 0 {
-			p.giveBack()
-		}
-		switch {
-		case err == io.EOF && known && total < want:
-			return io.ErrUnexpectedEOF
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-	return p.end()
-}
-
-// end makes sure that a body of known length stops there.
-func (p *pump) end() error {
-	var more [1]byte
-	for {
-		switch n, err := p.from.Read(more[:]); {
-		case n > 0:
-			return fmt.Errorf("%w: body longer than announced", ErrProtocol)
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-}
-
-// grow takes the next chunk. A body that finds no more room among those that are filling becomes a stream.
-func (p *pump) grow(total, want int64) {
-	size := p.next(total, want)
-	if p.window == 0 && !p.claim(min(total+size, p.limit)) {
-		p.stream(false)
-	}
-	if p.window > 0 {
-		size = min(size, p.window)
-	}
-	p.chunk = make([]byte, 0, size)
-}
-
-// next is the size of the next chunk: what is left where the length is known, else twice the last, and at most one byte more
-// than may be kept, which shows that the body is too large.
-func (p *pump) next(total, want int64) int64 {
-	size := max(firstChunk, 2*int64(cap(p.chunk)))
-	if want >= 0 {
-		size = want - total
-	}
-	if size = min(size, largestChunk); p.window == 0 {
-		size = min(size, p.limit+1-total)
-	}
-	return size
-}
-
-// claim makes sure that the budget has room for so many bytes of this body.
-func (p *pump) claim(bytes int64) bool {
-	missing := bytes - p.reserved
-	if missing > 0 && !p.budget.TryAcquire(missing) {
-		return false
-	}
-	p.reserved += max(0, missing)
-	return true
-}
-
-// stream gives up keeping the body whole: those who read it go on, nobody else joins. One that is too large will be so the
-// next time, too.
-func (p *pump) stream(tooLarge bool) {
-	if p.keep {
-		p.keep = false
-		p.store.forget(p.object)
-		if tooLarge {
-			p.store.refuse(p.fill, p.object.Meta.Epoch)
-		}
-	}
-	p.window = min(streamWindow, p.reserved)
-	p.object.Own.Body.stream(p.window)
-	p.giveBack()
-	// From here on its readers set the pace. One of them who takes his time must not keep everybody else's fills waiting.
-	if p.store.streams.TryAcquire(p.reserved) {
-		p.budget.Release(p.reserved)
-		p.budget = p.store.streams
-	}
-}
-
-// giveBack returns the room of what a stream has moved past.
-func (p *pump) giveBack() {
-	if over := p.reserved - max(p.window, p.object.Own.Body.held()); over > 0 {
-		p.budget.Release(over)
-		p.reserved -= over
-	}
-}
-
 // cancelBody ends the fill's context with the body.
 type cancelBody struct {
 	io.ReadCloser
@@ -470,21 +308,3 @@ func (b *cancelBody) Close() error {
 	b.cancel()
 	return err
 }
-
-// Stats count what the Store does. Gauges are named as what there is, counters as what was done.
-type Stats struct {
-	Filling   atomic.Int64 // bodies being fetched
-	Led       atomic.Int64 // fetches made, in the background too
-	Coalesced atomic.Int64 // requests that waited for another's fetch
-	Refreshed atomic.Int64 // and those made in the background
-	Failed    atomic.Int64 // fetches without a usable answer
-}
-
-// Stats returns the live counters.
-func (s *Store) Stats() *Stats { return &s.stats }
-
-// Objects returns the number of objects stored, and Bytes what they cost.
-func (s *Store) Objects() int64 { return s.table.count.Load() }
-
-// Bytes returns the cost of the objects stored.
-func (s *Store) Bytes() int64 { return s.ram.Used() }

@@ -22,6 +22,7 @@ func (m *metrics) watchStore(s *cache.Store) {
 	gauge("objects", "Objects in memory.", s.Objects)
 	gauge("bytes", "What the objects in memory cost.", s.Bytes)
 	gauge("fills", "Bodies being fetched.", stats.Filling.Load)
+	gauge("refreshing", "Fetches under way in the background.", stats.Refreshing.Load)
 	counter("fills_led_total", "Fetches made, in the background too.", stats.Led.Load)
 	counter("fills_coalesced_total", "Requests that shared another's fetch.", stats.Coalesced.Load)
 	counter("refreshes_total", "Fetches made in the background.", stats.Refreshed.Load)
