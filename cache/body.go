@@ -82,6 +82,13 @@ func (b *Body) Streams() bool {
 	return b.window > 0
 }
 
+// held is how many bytes are kept.
+func (b *Body) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end - b.start
+}
+
 // Complete reports whether all of the body is here.
 func (b *Body) Complete() bool { return b.complete.Load() }
 
@@ -109,8 +116,8 @@ func (b *Body) append(p []byte) {
 	b.tell()
 }
 
-// held returns the pieces that are there.
-func (b *Body) held() [][]byte {
+// pieces returns the chunks that are there.
+func (b *Body) pieces() [][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.chunks)

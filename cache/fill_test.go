@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -273,6 +275,48 @@ func TestRoomIsTakenAsABodyArrives(t *testing.T) {
 		slow.Release()
 	})
 }
+
+// A body that is too large to keep goes at its reader's pace. One who takes nothing must not keep the others' fills out; and
+// what he has read is not held any longer.
+func TestStreamLeavesRoomForFills(t *testing.T) {
+	inBubble(t, noPurges{}, 256<<20, func(t *testing.T, b *bench) { // 32 MiB of fills
+		const large = 64 << 20
+		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
+			if n == 1 {
+				return reply(200, io.LimitReader(zeros{}, large), -1, "Cache-Control: max-age=60"), nil
+			}
+			return replyText("small", "Cache-Control: max-age=60"), nil
+		}
+		a := b.fill(b.query("/large"), nil, false)
+		defer a.Release()
+		var r Reader
+		a.Object.Own.Body.Open(&r, 0)
+		defer r.Close()
+		synctest.Wait() // the origin has sent what may be sent
+		begin := time.Now()
+		if body, _ := b.get("/small"); body != "small" || time.Since(begin) > 0 {
+			t.Errorf("%q after %v, want it at once", body, time.Since(begin))
+		}
+		for read := 0; read < large/2; {
+			p, wait, err := r.Next(1 << 20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if read += len(p); wait != nil {
+				<-wait
+			}
+		}
+		synctest.Wait()
+		if !b.streams.TryAcquire(b.max - 2*streamWindow - largestChunk) {
+			t.Error("room of what has been read is not given back")
+		}
+	})
+}
+
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestBodyWithoutRoomIsStreamedAndNotMarked(t *testing.T) {
 	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // 128 KiB of fills

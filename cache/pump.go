@@ -6,6 +6,8 @@ import (
 	"io"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"selvage/cache/internal/disk"
 )
 
@@ -27,7 +29,8 @@ type pump struct {
 	keep     bool  // the Object is in the table and to be stored
 	limit    int64 // largest body to hold whole
 	most     int64 // largest body to store
-	reserved int64 // of the store's budget
+	budget   *semaphore.Weighted
+	reserved int64 // of budget
 	window   int64 // once the body is a stream
 	chunk    []byte
 	down     *disk.Writer // to the disk, of a body that memory will not keep; nil before and without
@@ -41,7 +44,7 @@ func (p *pump) reserve(ctx context.Context, length int64) error {
 	if err := p.store.budget.Acquire(ctx, want); err != nil {
 		return ErrBusy
 	}
-	p.reserved = want
+	p.budget, p.reserved = p.store.budget, want
 	return nil
 }
 
@@ -55,7 +58,7 @@ func (p *pump) run() {
 		p.object.Own.Body.finish(nil)
 		p.settle()
 	}
-	p.store.budget.Release(p.reserved)
+	p.budget.Release(p.reserved)
 	p.store.stats.Filling.Add(-1)
 }
 
@@ -163,7 +166,7 @@ func (p *pump) next(total, want int64) int64 {
 // claim makes sure that the budget has room for so many bytes of this body.
 func (p *pump) claim(bytes int64) bool {
 	missing := bytes - p.reserved
-	if missing > 0 && !p.store.budget.TryAcquire(missing) {
+	if missing > 0 && !p.budget.TryAcquire(missing) {
 		return false
 	}
 	p.reserved += max(0, missing)
@@ -182,6 +185,9 @@ func (p *pump) bound(total int64) {
 	case total > p.limit:
 		p.stream(false)
 	}
+	if p.window > 0 {
+		p.giveBack()
+	}
 }
 
 // stream gives up holding the body whole: those who read it go on, nobody else joins. One that is too large to store will be
@@ -195,8 +201,27 @@ func (p *pump) stream(tooLarge bool) {
 		}
 	}
 	if p.window == 0 {
-		p.window = min(streamWindow, p.reserved)
-		p.object.Own.Body.stream(p.window)
+		p.narrow()
+	}
+}
+
+// narrow turns the body into a window, with an account of its own: from here on its readers set the pace, and one of them who
+// takes his time must not keep everybody else's fills waiting.
+func (p *pump) narrow() {
+	p.window = min(streamWindow, p.reserved)
+	p.object.Own.Body.stream(p.window)
+	p.giveBack()
+	if p.store.streams.TryAcquire(p.reserved) {
+		p.budget.Release(p.reserved)
+		p.budget = p.store.streams
+	}
+}
+
+// giveBack returns the room of what a stream has moved past.
+func (p *pump) giveBack() {
+	if over := p.reserved - max(p.window, p.object.Own.Body.held()); over > 0 {
+		p.budget.Release(over)
+		p.reserved -= over
 	}
 }
 
@@ -210,7 +235,7 @@ func (p *pump) goDown() {
 		return
 	}
 	p.down = w
-	for _, c := range p.object.Own.Body.held() {
+	for _, c := range p.object.Own.Body.pieces() {
 		p.fall(c)
 	}
 }
