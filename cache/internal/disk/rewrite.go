@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"slices"
@@ -44,7 +43,7 @@ func (r *rewriter) begin() (err error) {
 	r.w.flush()
 	r.marks = r.w.marks()
 	r.rest = t.table.where(func(s slot) bool { return s.flags&removed == 0 })
-	slices.SortFunc(r.rest, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(r.rest, byLocation)
 	if r.w.index == nil {
 		r.w.changes = make(changes) // all of them are in the table
 	}

@@ -23,6 +23,8 @@ type segment struct {
 	size atomic.Int64 // bytes written; set by the writer
 	live atomic.Int64 // of them, bytes of records that can be found; set by the writer
 
+	unlinked bool // the name is removed; owned by the writer
+
 	mu      sync.Mutex
 	pins    int       // guarded by mu
 	dropped time.Time // guarded by mu; when its name was removed, zero before
@@ -172,14 +174,14 @@ func (s *segment) closeLocked() {
 	s.closed = true
 }
 
-// discard takes a segment out of sight and removes its name. The bytes are free when its last reader has left.
+// discard takes a segment out of sight, and its name off the disk. The bytes are free when its last reader has left.
 func (t *Tier) discard(s *segment) {
 	s.drop(t.now())
 	t.mu.Lock()
 	delete(t.segments, s.number)
 	t.leaving = append(t.leaving, s)
 	t.mu.Unlock()
-	t.removeFile(s)
+	t.collect()
 }
 
 // removeFile removes the name of a dropped segment. It returns false when it has to be tried again.
@@ -195,14 +197,15 @@ func (t *Tier) removeFile(s *segment) bool {
 // readerPatience is how long a reader may stay on a segment that was dropped.
 const readerPatience = 60 * time.Second
 
-// collect forgets the dropped segments that hold no more space.
+// collect removes the names of dropped segments, and forgets those that hold no more space.
 func (t *Tier) collect() {
 	t.mu.RLock()
 	leaving := t.leaving
 	t.mu.RUnlock()
 	var staying []*segment
 	for _, s := range leaving {
-		if !s.expire(t.now().Add(-readerPatience)) || !t.removeFile(s) {
+		s.unlinked = s.unlinked || t.removeFile(s)
+		if !s.expire(t.now().Add(-readerPatience)) || !s.unlinked {
 			staying = append(staying, s)
 		}
 	}

@@ -255,8 +255,12 @@ func (w *writer) reserve(n int64) error {
 func (w *writer) roll() error {
 	w.flush()
 	w.current = nil
-	if !w.t.available() {
+	w.t.collect()
+	switch {
+	case !w.t.available():
 		return ErrUnavailable
+	case w.held()+w.t.segmentBytes > w.t.options.Limit:
+		return errNoRoom
 	}
 	s, err := w.t.createSegment(w.next)
 	w.next++
@@ -270,7 +274,11 @@ func (w *writer) roll() error {
 	w.t.mu.Unlock()
 	w.current = s
 	w.soil(s)
-	return w.fit()
+	if err := w.fit(); err != nil {
+		w.drop(s)
+		return err
+	}
+	return nil
 }
 
 func (w *writer) soil(s *segment) {
