@@ -367,3 +367,24 @@ func (h *history) was(got Record) bool {
 		return !e.gone && e.name == got.Name && e.record.Fill == got.Fill && bytes.Equal(e.record.Head, got.Head)
 	})
 }
+
+// What a killed process wrote is in the page cache, and perhaps nowhere else: the index must not vouch for it before a sync.
+func TestWalkedSegmentIsSyncedBeforeTheIndexKnowsIt(t *testing.T) {
+	killed, dir := t.TempDir(), t.TempDir()
+	r := loaded(t, killed, small())
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	run(t, r, func(w *writer) { w.flush(); copyFiles(t, killed, dir) })
+	o := small()
+	recorder := &recorder{dir: dir}
+	o.FS = recorder
+	r = loaded(t, dir, o)
+	r.want(rec)
+	r.clean()
+	r.stop()
+	synced := slices.IndexFunc(recorder.effects, func(e effect) bool { return e.what == "sync" && e.name == segmentName(1) })
+	known := slices.IndexFunc(recorder.effects, func(e effect) bool { return e.what == "rename" && e.to == indexName })
+	if synced < 0 || known < 0 || synced > known {
+		t.Errorf("segment synced as effect %d, index in place as %d, want the sync first", synced, known)
+	}
+}
