@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -330,4 +331,51 @@ func (r *rig) some(n Name) {
 	if _, err := r.get(n); err != nil {
 		r.tb.Errorf("get %s: %v", n.Key, err)
 	}
+}
+
+// A body so slow that its first blocks are evicted before its last has come does not exist.
+func TestOvertakenStreamIsGone(t *testing.T) {
+	r := loaded(t, t.TempDir(), small())
+	rec, body := record(1, 200_000)
+	w := begin(t, r, rec)
+	body = feed(t, w, body, 100_000)
+	for n := 10; n < 200; n++ {
+		other, body := record(n, 30_000)
+		r.put(other, body)
+	}
+	feed(t, w, body, len(body))
+	if err := w.Commit(t.Context(), rec); err != ErrGone {
+		t.Errorf("commit: error %v, want %v", err, ErrGone)
+	}
+	r.absent(rec.Name)
+}
+
+// A record that is removed while it is being moved must not come back at its new place.
+func TestRemovedWhileRescued(t *testing.T) {
+	r := loaded(t, t.TempDir(), small())
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	r.sync()
+	run(t, r, func(w *writer) {
+		p := w.dependents(w.current)[0]
+		w.rescue(w.current, p, always)
+		r.table.take(p.id, 0) // what Remove does at once
+		w.flush()
+	})
+	r.absent(rec.Name)
+}
+
+// A slot that leads to another name's record is damage, not a hit.
+func TestRecordOfAnotherNameIsDamage(t *testing.T) {
+	r := loaded(t, t.TempDir(), small())
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	r.sync()
+	s, _ := r.table.find(rec.id())
+	other := name(2)
+	r.table.put(other.id(), s)
+	if _, err := r.get(other); !errors.Is(err, errDamaged) {
+		t.Errorf("error %v, want damage", err)
+	}
+	r.absent(other)
 }
