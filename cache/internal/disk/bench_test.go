@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"fmt"
 	"testing"
 	"time"
 )
@@ -99,7 +98,7 @@ func BenchmarkStart1M(b *testing.B) {
 		<-r.Loaded()
 		found += time.Since(begin)
 		if got := r.Stat().Records; got != 1_000_000 {
-			b.Fatal(fmt.Sprintf("%d records", got))
+			b.Fatalf("%d records, want a million", got)
 		}
 		r.stop()
 	}

@@ -301,6 +301,7 @@ func (h *history) endOf(e event) int {
 // Every prefix of what was written, torn or not, with any of what was not synced missing: all that is found is whole and
 // true, nothing durable is missing, and nothing forgotten is back.
 func TestEveryCrashPoint(t *testing.T) {
+	t.Parallel()
 	h := live(t, t.TempDir())
 	effects := h.recorder.effects
 	if len(effects) < 80 {

@@ -66,6 +66,7 @@ func play(t *testing.T, dir string, o Options) {
 // Whichever call fails, once or from then on: no panic, no wrong byte, a clean end, and afterwards a directory in which all
 // that is found is whole.
 func TestNthCallFails(t *testing.T) {
+	t.Parallel()
 	count := &faulty{}
 	dir, _ := filled(t)
 	play(t, clone(t, dir), withFaults(newClock(), count))
@@ -280,4 +281,22 @@ func TestLostIndexIsWrittenAnew(t *testing.T) {
 	}
 	r.want(rec)
 	r.want(other)
+}
+
+// A clock set back by a year must not make a pause of seconds one of a year.
+func TestPauseEndsWhenTheClockIsSetBack(t *testing.T) {
+	clock, f := newClock(), &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(clock, f))
+	f.set(only(syscall.EIO, "write"))
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	run(t, r, func(w *writer) { w.flush() })
+	if r.Put(rec, [][]byte{body}) {
+		t.Error("a put right after an error was taken")
+	}
+	f.set(nil)
+	clock.advance(-365 * 24 * time.Hour)
+	r.put(rec, body)
+	r.sync()
+	r.want(rec)
 }

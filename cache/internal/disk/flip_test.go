@@ -10,6 +10,7 @@ import (
 
 // Any bit of any file flipped, or any file cut anywhere: what is found is true, nothing panics, and the tier goes on.
 func TestFlipsAndCuts(t *testing.T) {
+	t.Parallel()
 	dir, all := filled(t)
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, file := range files(t, dir) {

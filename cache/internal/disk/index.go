@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // index is a bbolt file that tells what the segments hold, so that a start need not read them. It is keyed by location, so
@@ -221,7 +222,7 @@ func applyTo(tx *bbolt.Tx, numbers []uint32, all changes, marks map[uint32]mark,
 		key := binary.BigEndian.AppendUint32(nil, number)
 		m, there := marks[number]
 		if all[number].dropped || !there {
-			if err := segments.DeleteBucket(key); err != nil && !errors.Is(err, bbolt.ErrBucketNotFound) {
+			if err := segments.DeleteBucket(key); err != nil && !errors.Is(err, bbolterrors.ErrBucketNotFound) {
 				return err
 			}
 			continue

@@ -24,6 +24,7 @@ func TestModel(t *testing.T) {
 	for seed := range uint64(6) {
 		for _, limit := range []int64{3 << 20, 64 << 20} {
 			t.Run(fmt.Sprintf("seed %d, %d MiB", seed, limit>>20), func(t *testing.T) {
+				t.Parallel()
 				m := &model{t: t, rng: rand.New(rand.NewPCG(seed, 0)), want: map[Name]Record{}}
 				o := Options{Limit: limit, segmentBytes: 256 << 10}
 				m.dir = t.TempDir()

@@ -16,16 +16,16 @@ func TestOpenMakesPrivateFiles(t *testing.T) {
 	r.sync()
 	r.clean() // so that there is an index
 	r.stop()
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("directory: mode %v, error %v, want 0700", info.Mode(), err)
+	if info := stat(t, dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("directory: mode %v, want 0700", info.Mode())
 	}
 	names := files(t, dir)
 	if len(names) != 4 {
 		t.Errorf("files %v, want lock, identity, index and a segment", names)
 	}
 	for _, name := range names {
-		if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("%s: mode %v, error %v, want 0600", name, info.Mode(), err)
+		if info := stat(t, name); info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: mode %v, want 0600", name, info.Mode())
 		}
 	}
 }
@@ -36,8 +36,8 @@ func TestOpenClosesTheDirectoryToOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	loaded(t, dir, small())
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("mode %v, error %v, want 0700", info.Mode(), err)
+	if info := stat(t, dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, want 0700", info.Mode())
 	}
 }
 
@@ -91,13 +91,23 @@ func TestOpenErrorsAreTold(t *testing.T) {
 		t.Errorf("error %v, want %v", err, ErrInUse)
 	}
 	dir = t.TempDir()
+	os.Chmod(dir, 0o755)
 	os.WriteFile(filepath.Join(dir, "letter.txt"), nil, 0o600)
 	if _, err := Open(dir, small()); !errors.Is(err, ErrForeign) {
 		t.Errorf("error %v, want %v", err, ErrForeign)
 	}
-	if names := files(t, dir); len(names) != 1 {
-		t.Errorf("a refused directory holds %v, want it as it was", names)
+	if names, info := files(t, dir), stat(t, dir); len(names) != 1 || info.Mode().Perm() != 0o755 {
+		t.Errorf("a refused directory has mode %v and holds %v, want it as it was", info.Mode(), names)
 	}
+}
+
+func stat(t *testing.T, name string) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
 }
 
 // filled returns a directory with records in several segments, an index that knows them, and the records.
@@ -153,6 +163,7 @@ func TestDamagedDirectory(t *testing.T) {
 		{what: "an identity cut short", harm: cut(identityName, 20), all: true},
 	} {
 		t.Run(tt.what, func(t *testing.T) {
+			t.Parallel()
 			dir, all := filled(t)
 			where := locations(t, dir)
 			if err := tt.harm(dir); err != nil {

@@ -15,10 +15,10 @@ import (
 // segment is one append-only file of blocks. Only the writer appends, and only it drops segments; anyone may read one that
 // it has pinned.
 type segment struct {
-	// Immutable once the segment can be found; of a segment found at start, once it is loaded.
+	// Immutable; nonce and file once a record of the segment can be found.
 	number uint32
 	nonce  uint64
-	file   File // nil: not open yet, or it could not be opened
+	file   File // nil: found at start and not open yet, or it could not be opened; set with mu held
 
 	size atomic.Int64 // bytes written; set by the writer
 	live atomic.Int64 // of them, bytes of records that can be found; set by the writer
@@ -65,6 +65,9 @@ func (t *Tier) createSegment(number uint32) (*segment, error) {
 
 // openSegment opens the file of a segment found at start and checks that it is one of ours.
 func (t *Tier) openSegment(s *segment) error {
+	if s.file != nil {
+		return nil
+	}
 	f, err := t.fs.OpenFile(t.path(segmentName(s.number)), os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -73,6 +76,8 @@ func (t *Tier) openSegment(s *segment) error {
 		f.Close()
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.file = f
 	return nil
 }
