@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"cmp"
 	"errors"
 	"slices"
 )
@@ -22,6 +21,17 @@ func (w *writer) fit() error {
 	return nil
 }
 
+// held returns the bytes that dropping segments would not free.
+func (w *writer) held() int64 {
+	w.t.mu.RLock()
+	defer w.t.mu.RUnlock()
+	sum := 2 * w.t.indexBytes.Load()
+	for _, s := range w.t.leaving {
+		sum += s.size.Load()
+	}
+	return sum
+}
+
 // claimed returns the bytes that are taken, the whole of the current segment and of an index to succeed this one included.
 func (w *writer) claimed() int64 {
 	sum := w.t.used() + w.t.indexBytes.Load()
@@ -31,19 +41,17 @@ func (w *writer) claimed() int64 {
 	return sum
 }
 
-// wanted reports whether a record is worth a place in the current segment, of which half is kept for what is new.
-func (w *writer) wanted(s slot, e *Entry) bool {
-	if s.flags&hit == 0 || w.end() > w.t.segmentBytes/2 {
-		return false
-	}
-	return w.t.options.Useful == nil || w.t.options.Useful(&e.Record)
-}
+// wanted reports whether a record that was looked up is still worth a place.
+func (w *writer) wanted(r *Record) bool { return w.t.options.Useful == nil || w.t.options.Useful(r) }
+
+// always is for a segment that is dropped only because there is little in it.
+func always(*Record) bool { return true }
 
 // empty moves what keep says from a segment to the current one, and drops it with the rest.
-func (w *writer) empty(s *segment, keep func(slot, *Entry) bool) {
+func (w *writer) empty(s *segment, keep func(*Record) bool) {
 	w.flush()
 	all := w.dependents(s)
-	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(all, byLocation)
 	for _, p := range all {
 		if p.flags&removed == 0 && !w.rescue(s, p, keep) {
 			break
@@ -64,9 +72,10 @@ func (w *writer) dependents(s *segment) []placed {
 	})
 }
 
-// rescue moves what a record has in a segment to the current one, if keep says so. False: there is no more room.
-func (w *writer) rescue(s *segment, p placed, keep func(slot, *Entry) bool) bool {
-	if w.tight && (p.flags&hit == 0 || !w.fits(w.sizeIn(s, p))) {
+// rescue moves what a record has in a segment to the current one, if keep says so. While room is being made, only what was
+// looked up is worth it, and half of the current segment stays for what is new. False: nothing more can be written.
+func (w *writer) rescue(s *segment, p placed, keep func(*Record) bool) bool {
+	if w.tight && (p.flags&hit == 0 || !w.fits(w.sizeIn(s, p)+w.t.segmentBytes/2)) {
 		return true // not worth reading; something smaller may fit
 	}
 	e, err := w.t.read(p)
@@ -74,7 +83,7 @@ func (w *writer) rescue(s *segment, p placed, keep func(slot, *Entry) bool) bool
 		return true
 	}
 	defer e.Close()
-	if !keep(p.slot, e) {
+	if !keep(&e.Record) {
 		return true
 	}
 	f := w.transfer(s, e)
@@ -147,7 +156,7 @@ func (w *writer) compact() {
 	if s.live.Load() > 0 {
 		w.keepForgotten(s)
 	}
-	w.empty(s, func(slot, *Entry) bool { return true })
+	w.empty(s, always)
 }
 
 // sparsest returns the segment with the smallest live part, if that is small enough. What belongs to a body without an end

@@ -93,7 +93,7 @@ const (
 //	12 ordinal   4, of the block in its body; in a commit block the number of body blocks
 //	16 fill      8, the number of the body
 //	24 CRC-32C   4, of the content
-//	28 CRC-32C   4, of the segment's nonce, the header's offset and all before it
+//	28 CRC-32C   4, of all before it, begun with the segment's nonce and the header's offset: see placeChecksum
 //
 // The last checksum binds a block to its place, so that neither a block left over from a deleted file nor one written to
 // the wrong offset passes for the right one.
@@ -132,11 +132,10 @@ func decodeBlockHeader(b []byte, nonce uint64, offset int64) (h blockHeader, err
 	}, nil
 }
 
+// placeChecksum is a CRC-32C that begins with the place in place of zero: no two offsets begin with the same number.
 func placeChecksum(b []byte, nonce uint64, offset int64) uint32 {
-	var place [16]byte
-	littleEndian.PutUint64(place[:], nonce)
-	littleEndian.PutUint64(place[8:], uint64(offset))
-	return crc32.Update(crc32.Checksum(place[:], castagnoli), castagnoli, b)
+	place := uint32(nonce) ^ uint32(nonce>>32) ^ uint32(offset)*0x9E3779B1
+	return crc32.Update(place, castagnoli, b)
 }
 
 // check reports what is wrong with the content under h.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bbolterrors "go.etcd.io/bbolt/errors"
 )
 
 // index is a bbolt file that tells what the segments hold, so that a start need not read them. It is keyed by location, so
@@ -20,11 +21,11 @@ import (
 //	    "mark"         nonce 8, bytes known 8, records 8
 //	    offset 4       hash 8, check 8, head 4, body 4, from 4, flags 1, CRC-32C 4
 //
-// All numbers in values are little-endian. bbolt has checksums for its two roots only, so each entry carries its own, of
-// the segment's nonce, the offset and the value, and each segment the number of its entries.
+// All numbers in values are little-endian. bbolt has checksums for its two roots only, so each entry carries its own,
+// begun with the segment's nonce and the offset, and each segment the number of its entries.
 type index struct {
-	db       *bbolt.DB
-	identity [16]byte
+	db   *bbolt.DB
+	file *os.File // bbolt's, which closes it
 }
 
 // mark says how much of a segment an index knows.
@@ -83,7 +84,8 @@ func openIndex(path string, write bool) (x *index, err error) {
 			FreelistType:    bbolt.FreelistMapType,
 			InitialMmapSize: mmapAtFirst,
 			OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
-				return openPlain(name, flag|flags, perm)
+				x.file, err = openPlain(name, flag|flags, perm)
+				return x.file, err
 			},
 		})
 		return err
@@ -119,9 +121,14 @@ func (x *index) settle() error {
 // check reports whether the index is of the cache, and its highest epoch.
 func (x *index) check(identity [16]byte) (epoch uint64, err error) {
 	err = x.view(func(tx *bbolt.Tx) error {
-		b := tx.Bucket(cacheBucket)
-		if b == nil || tx.Bucket(segmentsBucket) == nil {
+		b, segments := tx.Bucket(cacheBucket), tx.Bucket(segmentsBucket)
+		if b == nil || segments == nil {
 			return fmt.Errorf("index: %w", errDamaged)
+		}
+		if root := uint64(segments.Root()); root != 0 {
+			if err := checkPages(x.file, x.db.Info().PageSize, root); err != nil {
+				return err
+			}
 		}
 		if v := b.Get(versionKey); len(v) != 4 || littleEndian.Uint32(v) != version {
 			return fmt.Errorf("index: format version %x, want %d", v, version)
@@ -215,7 +222,7 @@ func applyTo(tx *bbolt.Tx, numbers []uint32, all changes, marks map[uint32]mark,
 		key := binary.BigEndian.AppendUint32(nil, number)
 		m, there := marks[number]
 		if all[number].dropped || !there {
-			if err := segments.DeleteBucket(key); err != nil && !errors.Is(err, bbolt.ErrBucketNotFound) {
+			if err := segments.DeleteBucket(key); err != nil && !errors.Is(err, bbolterrors.ErrBucketNotFound) {
 				return err
 			}
 			continue

@@ -19,7 +19,6 @@ type loader struct {
 	index *index // nil: none that is good
 	rest  []*segment
 	walk  *walker
-	walks int                   // segments of which something was walked
 	epoch uint64                // the highest
 	known map[uint32]int64      // by segment, what the index knew of it: synced, and so good
 	good  map[Location]struct{} // body blocks that were walked and are good
@@ -51,8 +50,13 @@ func (l *loader) openIndex() {
 		x.abandon(err)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
-		t.log.Warn("disk cache reads all segments anew", "dir", t.dir, "error", err)
+		l.sayWhy(err)
+		t.fs.Remove(t.path(indexName)) // whatever it is, another must be able to take its place
 	}
+}
+
+func (l *loader) sayWhy(err error) {
+	l.w.t.log.Warn("disk cache index is of no use; all segments are read", "dir", l.w.t.dir, "error", err)
 }
 
 // step does a bounded part of the work. It returns true when nothing is left.
@@ -89,7 +93,7 @@ func (l *loader) load(s *segment) {
 	if size := s.size.Load(); size > max(known, segmentHeaderBytes) {
 		l.walk = newWalker(s, max(known, segmentHeaderBytes))
 		l.w.soil(s) // what the walk finds enters the index after a sync
-		l.walks++
+		t.counters.walked.Add(1)
 	} else if size < known {
 		t.log.Warn("disk cache segment was cut short", "dir", t.dir, "segment", segmentName(s.number), "size", size, "want", known)
 	}
@@ -109,7 +113,7 @@ func (l *loader) fromIndex(s *segment) int64 {
 	if err == nil {
 		return m.known
 	}
-	l.w.t.log.Warn("disk cache reads all segments anew", "dir", l.w.t.dir, "error", err)
+	l.sayWhy(err)
 	l.giveUpIndex(err)
 	return 0
 }
@@ -220,7 +224,7 @@ func (l *loader) finish() {
 	}
 	w.t.ready.Store(true)
 	close(w.t.loaded)
-	w.t.log.Info("disk cache loaded", "dir", w.t.dir, "records", w.t.table.count.Load(), "segments walked", l.walks)
+	w.t.log.Info("disk cache loaded", "dir", w.t.dir, "records", w.t.table.count.Load(), "segments walked", w.t.counters.walked.Load())
 	w.rewriter = newRewriter(w)
 }
 

@@ -199,4 +199,15 @@ func (w *writer) reset() {
 		w.drop(s)
 	}
 	w.t.resets.Add(-1)
+	if w.rewriter != nil {
+		w.rewriter.abandon(nil)
+	}
+	if w.index != nil { // it bears the old identity
+		w.index.close()
+		w.index = nil
+	}
+	w.rewriter = nil
+	if w.loader == nil {
+		w.rewriter = newRewriter(w)
+	}
 }

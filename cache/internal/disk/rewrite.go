@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"slices"
@@ -44,7 +43,7 @@ func (r *rewriter) begin() (err error) {
 	r.w.flush()
 	r.marks = r.w.marks()
 	r.rest = t.table.where(func(s slot) bool { return s.flags&removed == 0 })
-	slices.SortFunc(r.rest, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(r.rest, byLocation)
 	if r.w.index == nil {
 		r.w.changes = make(changes) // all of them are in the table
 	}
@@ -91,8 +90,7 @@ func (r *rewriter) copySome() error {
 	return r.index.apply(some, r.marks, r.w.t.epoch.Load())
 }
 
-// finish makes the new index the index: fdatasync of the segments it tells of, fdatasync of index.new, rename, fsync of the
-// directory. A segment that has been dropped meanwhile is still in it; the changes that wait say so.
+// finish makes the new index the index: fdatasync of the segments it tells of, fdatasync of index.new, rename. A segment that has been dropped meanwhile is still in it; the changes that wait say so.
 func (r *rewriter) finish() error {
 	w := r.w
 	if err := w.syncSegments(); err != nil {
@@ -104,9 +102,7 @@ func (r *rewriter) finish() error {
 	if err := w.t.fs.Rename(r.path(), w.t.path(indexName)); err != nil {
 		return err
 	}
-	if err := w.t.fs.SyncDir(w.t.dir); err != nil {
-		return err
-	}
+	w.newNames = true // synced with the next changes; until then the old index may come back, and is right about what it knows
 	if w.index != nil {
 		w.index.close()
 	}

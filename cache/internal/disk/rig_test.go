@@ -85,8 +85,12 @@ func bodyOf(fill uint64, length int) []byte {
 	return b[:length]
 }
 
+// put puts a record, after what is queued if there is no room.
 func (r *rig) put(rec Record, body []byte) {
 	r.tb.Helper()
+	if r.queue.waiting()+rec.weight()+rec.Length > r.queue.limit {
+		r.sync()
+	}
 	if !r.Put(rec, [][]byte{body}) {
 		r.tb.Fatalf("put %s: dropped", rec.Key)
 	}

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -10,7 +9,7 @@ import (
 
 // counters count since the process began.
 type counters struct {
-	reads, dropped, evicted, rescued, compacted, corrupt, diskErrors, syncFailures atomic.Int64
+	reads, dropped, evicted, rescued, compacted, corrupt, walked, diskErrors, syncFailures atomic.Int64
 }
 
 // Stat tells what there is, and what has been done since the process began.
@@ -31,6 +30,7 @@ type Stat struct {
 	Rescued       int64 // records moved out of one that was to be dropped
 	Compacted     int64 // segments rewritten because little of them was live
 	CorruptBlocks int64
+	Walked        int64 // segments of which something was read at start, since the index did not know it
 	DiskErrors    int64
 	SyncFailures  int64
 }
@@ -42,7 +42,7 @@ func (t *Tier) Stat() Stat {
 		Loaded: t.ready.Load(), Writable: t.available(), Records: t.table.count.Load(), Used: t.used(),
 		Index: t.indexBytes.Load(), Limit: t.options.Limit, Queued: t.queue.waiting(),
 		Reads: c.reads.Load(), Dropped: c.dropped.Load(), Evicted: c.evicted.Load(), Rescued: c.rescued.Load(),
-		Compacted: c.compacted.Load(), CorruptBlocks: c.corrupt.Load(), DiskErrors: c.diskErrors.Load(),
+		Compacted: c.compacted.Load(), CorruptBlocks: c.corrupt.Load(), Walked: c.walked.Load(), DiskErrors: c.diskErrors.Load(),
 		SyncFailures: c.syncFailures.Load(),
 	}
 	t.mu.RLock()
@@ -57,7 +57,7 @@ func (t *Tier) Stat() Stat {
 // inOrder returns what can be found now, in the order of the disk.
 func (t *Tier) inOrder() []placed {
 	all := t.table.where(t.shown)
-	slices.SortFunc(all, func(a, b placed) int { return cmp.Compare(a.at, b.at) })
+	slices.SortFunc(all, byLocation)
 	return all
 }
 

@@ -15,13 +15,15 @@ import (
 // segment is one append-only file of blocks. Only the writer appends, and only it drops segments; anyone may read one that
 // it has pinned.
 type segment struct {
-	// Immutable once the segment can be found; of a segment found at start, once it is loaded.
+	// Immutable; nonce and file once a record of the segment can be found.
 	number uint32
 	nonce  uint64
-	file   File // nil: not open yet, or it could not be opened
+	file   File // nil: found at start and not open yet, or it could not be opened; set with mu held
 
 	size atomic.Int64 // bytes written; set by the writer
 	live atomic.Int64 // of them, bytes of records that can be found; set by the writer
+
+	unlinked bool // the name is removed; owned by the writer
 
 	mu      sync.Mutex
 	pins    int       // guarded by mu
@@ -63,6 +65,9 @@ func (t *Tier) createSegment(number uint32) (*segment, error) {
 
 // openSegment opens the file of a segment found at start and checks that it is one of ours.
 func (t *Tier) openSegment(s *segment) error {
+	if s.file != nil {
+		return nil
+	}
 	f, err := t.fs.OpenFile(t.path(segmentName(s.number)), os.O_RDWR, 0)
 	if err != nil {
 		return err
@@ -71,6 +76,8 @@ func (t *Tier) openSegment(s *segment) error {
 		f.Close()
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.file = f
 	return nil
 }
@@ -172,14 +179,14 @@ func (s *segment) closeLocked() {
 	s.closed = true
 }
 
-// discard takes a segment out of sight and removes its name. The bytes are free when its last reader has left.
+// discard takes a segment out of sight, and its name off the disk. The bytes are free when its last reader has left.
 func (t *Tier) discard(s *segment) {
 	s.drop(t.now())
 	t.mu.Lock()
 	delete(t.segments, s.number)
 	t.leaving = append(t.leaving, s)
 	t.mu.Unlock()
-	t.removeFile(s)
+	t.collect()
 }
 
 // removeFile removes the name of a dropped segment. It returns false when it has to be tried again.
@@ -195,14 +202,15 @@ func (t *Tier) removeFile(s *segment) bool {
 // readerPatience is how long a reader may stay on a segment that was dropped.
 const readerPatience = 60 * time.Second
 
-// collect forgets the dropped segments that hold no more space.
+// collect removes the names of dropped segments, and forgets those that hold no more space.
 func (t *Tier) collect() {
 	t.mu.RLock()
 	leaving := t.leaving
 	t.mu.RUnlock()
 	var staying []*segment
 	for _, s := range leaving {
-		if !s.expire(t.now().Add(-readerPatience)) || !t.removeFile(s) {
+		s.unlinked = s.unlinked || t.removeFile(s)
+		if !s.expire(t.now().Add(-readerPatience)) || !s.unlinked {
 			staying = append(staying, s)
 		}
 	}

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"cmp"
 	"sync"
 	"sync/atomic"
 )
@@ -120,6 +121,8 @@ type placed struct {
 	id
 	slot
 }
+
+func byLocation(a, b placed) int { return cmp.Compare(a.at, b.at) }
 
 // where returns all slots for which keep says so. It is called with a shard locked and must not use the table.
 func (t *table) where(keep func(slot) bool) (all []placed) {

@@ -141,6 +141,9 @@ func (t *Tier) open() error {
 	if t.lock, err = t.fs.Lock(t.path(lockName)); err != nil {
 		return err
 	}
+	if err := t.fs.Chmod(t.dir, 0o700); err != nil {
+		return err
+	}
 	// What was there may have changed until the lock was ours.
 	if entries, err = t.fs.ReadDir(t.dir); err != nil {
 		return err
@@ -152,7 +155,7 @@ func (t *Tier) open() error {
 	return nil
 }
 
-// prepare makes the directory and closes it to others.
+// prepare makes the directory, or sees that it is one.
 func (t *Tier) prepare() error {
 	info, err := t.fs.Lstat(t.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -165,8 +168,6 @@ func (t *Tier) prepare() error {
 		return errors.New("a symbolic link; name the directory itself")
 	case !info.IsDir():
 		return errors.New("not a directory")
-	case info.Mode().Perm() != 0o700:
-		return t.fs.Chmod(t.dir, 0o700)
 	}
 	return nil
 }
@@ -241,7 +242,12 @@ func (t *Tier) pause(what string, err error) {
 	t.complain(what, err)
 }
 
-func (t *Tier) available() bool { return t.now().UnixNano() >= t.paused.Load() }
+// available reports whether writes may be tried. A pause that seems to last longer than one does was begun before the clock
+// was set back.
+func (t *Tier) available() bool {
+	left := t.paused.Load() - t.now().UnixNano()
+	return left <= 0 || left > int64(retryPause)
+}
 
 // complain logs an error of the disk, at most once a minute.
 func (t *Tier) complain(what string, err error) {

@@ -255,14 +255,14 @@ func TestReset(t *testing.T) {
 	r.absent(old.Name)
 	rec, body := record(2, 100)
 	r.put(rec, body)
-	r.sync()
+	r.clean()
 	r.want(rec)
 	r.stop()
 	r = loaded(t, dir, small())
 	r.absent(old.Name)
 	r.want(rec)
-	if r.Identity() != [16]byte{1} {
-		t.Errorf("identity %x, want the new one", r.Identity())
+	if r.Identity() != [16]byte{1} || r.Stat().Walked != 0 {
+		t.Errorf("identity %x, %d segments walked, want the new one, and an index of it", r.Identity(), r.Stat().Walked)
 	}
 }
 

@@ -22,24 +22,24 @@ const (
 type writer struct {
 	t *Tier
 
-	current   *segment       // appended to; nil for none
-	next      uint32         // number of the next segment
-	buffer    []byte         // to be appended to current, encoded
-	unwritten []*fill        // with blocks in buffer
-	unshown   []*publication // with their commit block in buffer
-	tight     bool           // room is being made: no new segment
+	current   *segment           // appended to; nil for none
+	next      uint32             // number of the next segment
+	buffer    []byte             // to be appended to current, encoded
+	unwritten []*fill            // with blocks in buffer
+	unshown   []*publication     // with their commit block in buffer
+	tight     bool               // room is being made: no new segment
+	filling   map[*fill]struct{} // bodies of which the end is not here yet
 
 	dirty    []*segment           // written to since their last sync
 	newNames bool                 // the directory has names that are not durable
 	synced   time.Time            // the last time
 	spans    map[Location][]share // of records whose body is in several segments
 
-	index    *index // nil: there is none yet, or it was lost
-	changes  changes
-	loader   *loader
-	rewriter *rewriter
-	retry    time.Time          // when to try again to write an index
-	filling  map[*fill]struct{} // bodies of which the end is not here yet
+	loader   *loader   // nil: all is loaded
+	index    *index    // nil: there is none yet, or it was lost
+	changes  changes   // that the index does not know
+	rewriter *rewriter // nil: no index is being written
+	retry    time.Time // when to try again to write one
 }
 
 // Run writes what is put, and keeps the directory within its limit, until ctx ends. Then it takes nothing more, writes and
@@ -162,7 +162,7 @@ func (w *writer) put(c *commit, body [][]byte) {
 
 // block appends the next block of a body, taken from the front of parts.
 func (w *writer) block(f *fill, parts *[][]byte, size int64) {
-	if !w.make(f, blockHeaderBytes+size) {
+	if !w.makeRoom(f, blockHeaderBytes+size) {
 		return
 	}
 	at := w.end()
@@ -175,8 +175,8 @@ func (w *writer) block(f *fill, parts *[][]byte, size int64) {
 	}
 }
 
-// make makes room for a block of a fill. False: the fill will never be whole.
-func (w *writer) make(f *fill, size int64) bool {
+// makeRoom makes room for a block of a fill. False: the fill will never be whole.
+func (w *writer) makeRoom(f *fill, size int64) bool {
 	if f.err != nil {
 		return false
 	}
@@ -209,7 +209,7 @@ func (w *writer) commit(f *fill, p *publication) {
 	if p.size > w.t.segmentBytes/4 {
 		f.err = ErrTooLarge
 	}
-	if !w.make(f, p.size) {
+	if !w.makeRoom(f, p.size) {
 		w.finish(p, f.err)
 		return
 	}
@@ -255,8 +255,12 @@ func (w *writer) reserve(n int64) error {
 func (w *writer) roll() error {
 	w.flush()
 	w.current = nil
-	if !w.t.available() {
+	w.t.collect()
+	switch {
+	case !w.t.available():
 		return ErrUnavailable
+	case w.held()+w.t.segmentBytes > w.t.options.Limit:
+		return errNoRoom
 	}
 	s, err := w.t.createSegment(w.next)
 	w.next++
@@ -270,7 +274,11 @@ func (w *writer) roll() error {
 	w.t.mu.Unlock()
 	w.current = s
 	w.soil(s)
-	return w.fit()
+	if err := w.fit(); err != nil {
+		w.drop(s)
+		return err
+	}
+	return nil
 }
 
 func (w *writer) soil(s *segment) {

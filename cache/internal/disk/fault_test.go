@@ -1,0 +1,302 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// clock is a time that tests move.
+type clock struct{ nanos atomic.Int64 }
+
+func newClock() *clock {
+	c := &clock{}
+	c.nanos.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time              { return time.Unix(0, c.nanos.Load()) }
+func (c *clock) advance(d time.Duration)     { c.nanos.Add(int64(d)) }
+func withFaults(c *clock, f *faulty) Options { o := small(); o.FS, o.Now = f, c.now; return o }
+
+// play does some of everything with a directory. Errors are expected; wrong bytes are not.
+func play(t *testing.T, dir string, o Options) {
+	t.Helper()
+	tier, err := Open(dir, o)
+	if err != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- tier.Run(ctx) }()
+	r := &rig{Tier: tier, tb: t, stopRun: stop, ended: ended}
+	defer r.stop()
+	<-r.Loaded()
+	for n := range 12 {
+		rec, body := record(n, 20_000)
+		r.Put(rec, [][]byte{body})
+		rec.Head = []byte("fresh")
+		if n%3 == 0 {
+			r.Freshen(rec.Name, rec)
+		}
+		if n%4 == 0 {
+			r.Sync(ctx)
+		}
+		r.get(name(n / 2))
+	}
+	rec, body := record(100, 300_000)
+	r.stream(rec, body, 50_000)
+	r.Remove(name(1))
+	r.Sync(ctx)
+	for n := range 12 {
+		r.get(name(n))
+	}
+	r.get(name(100))
+}
+
+// Whichever call fails, once or from then on: no panic, no wrong byte, a clean end, and afterwards a directory in which all
+// that is found is whole.
+func TestNthCallFails(t *testing.T) {
+	t.Parallel()
+	count := &faulty{}
+	dir, _ := filled(t)
+	play(t, clone(t, dir), withFaults(newClock(), count))
+	if count.calls < 50 {
+		t.Fatalf("%d calls, want many that can fail", count.calls)
+	}
+	for n := 1; n <= count.calls; n++ {
+		for i, forever := range []bool{false, true} {
+			err := faults[(n+2*i)%len(faults)]
+			hurt := clone(t, dir)
+			play(t, hurt, withFaults(newClock(), &faulty{fail: nth(err, n, forever)}))
+			after(t, hurt, fmt.Sprintf("call %d (for ever: %v): %v", n, forever, err))
+			os.RemoveAll(hurt)
+		}
+	}
+}
+
+func clone(t *testing.T, dir string) string {
+	t.Helper()
+	to := t.TempDir()
+	copyFiles(t, dir, to)
+	return to
+}
+
+// after opens a directory after faults and looks at everything.
+func after(t *testing.T, dir, what string) {
+	t.Helper()
+	r := loaded(t, dir, small())
+	defer r.stop()
+	for n := range 101 {
+		if _, err := r.get(name(n)); err != nil && err != errAbsent {
+			t.Errorf("%s: get %s: %v", what, name(n).Key, err)
+		}
+	}
+	if report, err := r.Scrub(t.Context(), nil); err != nil || !report.Clean() {
+		t.Errorf("%s: scrub: %+v, error %v", what, report, err)
+	}
+}
+
+// After a sync that failed, neither the segment nor a record in it is trusted.
+func TestFailedSyncDropsTheSegment(t *testing.T) {
+	dir, clock, f := t.TempDir(), newClock(), &faulty{}
+	r := loaded(t, dir, withFaults(clock, f))
+	kept, body := record(1, 240_000) // fills a segment
+	r.put(kept, body)
+	r.sync()
+	lost, body := record(2, 100_000)
+	r.put(lost, body)
+	f.set(only(syscall.EIO, "sync"))
+	if err := r.Sync(t.Context()); !errors.Is(err, syscall.EIO) {
+		t.Errorf("sync: error %v, want EIO", err)
+	}
+	f.set(nil)
+	r.absent(lost.Name)
+	r.want(kept)
+	if names := files(t, dir); len(names) != 4 {
+		t.Errorf("files %v, want that of the segment removed", names)
+	}
+	clock.advance(retryPause)
+	again, body := record(2, 1000)
+	r.put(again, body)
+	r.sync()
+	r.want(again)
+	r.stop()
+	r = loaded(t, dir, small())
+	r.want(kept)
+	r.want(again)
+}
+
+// A disk without room costs the oldest segment and what was being written, and nothing else stops.
+func TestNoSpaceDropsTheOldestSegment(t *testing.T) {
+	dir, clock, f := t.TempDir(), newClock(), &faulty{}
+	r := loaded(t, dir, withFaults(clock, f))
+	var all []Record
+	for n := range 10 {
+		rec, body := record(n, 100_000)
+		r.put(rec, body)
+		all = append(all, rec)
+	}
+	r.sync()
+	f.set(only(syscall.ENOSPC, "write"))
+	lost, body := record(50, 1000)
+	r.put(lost, body)
+	r.sync()
+	r.absent(lost.Name)
+	r.absent(all[0].Name)
+	r.want(all[9])
+	f.set(nil)
+	rec, body := record(51, 1000)
+	r.put(rec, body)
+	r.sync()
+	r.want(rec)
+	r.clean()
+}
+
+func TestStreamOnAFullDiskFailsAlone(t *testing.T) {
+	clock, f := newClock(), &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(clock, f))
+	rec, body := record(1, 400_000)
+	w := begin(t, r, rec)
+	body = feed(t, w, body, 200_000)
+	r.sync()
+	f.set(only(syscall.ENOSPC, "write"))
+	body = feed(t, w, body, 100_000)
+	r.sync()
+	f.set(nil)
+	feed(t, w, body, 100_000)
+	if err := w.Commit(t.Context(), rec); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("commit: error %v, want ENOSPC", err)
+	}
+	r.absent(rec.Name)
+	rec, body = record(2, 400_000)
+	if err := r.stream(rec, body, 50_000); err != nil {
+		t.Errorf("the next stream: %v", err)
+	}
+	r.want(rec)
+}
+
+// A disk that fails is left alone for a while: reads go on, writes are refused, and it is said once a minute.
+func TestFailingDiskIsReadOnly(t *testing.T) {
+	for _, fault := range []error{syscall.EIO, syscall.EROFS, syscall.EMFILE} {
+		clock, f, log := newClock(), &faulty{}, &lines{}
+		o := withFaults(clock, f)
+		o.Log = slog.New(slog.NewTextHandler(log, nil))
+		r := loaded(t, t.TempDir(), o)
+		rec, body := record(1, 1000)
+		r.put(rec, body)
+		r.sync()
+		f.set(only(fault, "write", "create", "sync", "rename", "syncdir"))
+		for range 20 {
+			other, body := record(2, 1000)
+			r.Put(other, [][]byte{body})
+			run(t, r, func(w *writer) { w.flush() })
+			r.want(rec)
+			clock.advance(retryPause / 2)
+		}
+		if s := r.Stat(); s.DiskErrors < 5 || s.Dropped < 10 {
+			t.Errorf("%v: %d errors, %d dropped, want the disk tried again and again", fault, s.DiskErrors, s.Dropped)
+		}
+		if got := log.count("cannot use the disk"); got != 1 {
+			t.Errorf("%v: said %d times within a minute, want once", fault, got)
+		}
+		f.set(nil)
+		clock.advance(time.Minute)
+		other, body := record(2, 1000)
+		r.put(other, body)
+		r.sync()
+		r.want(other)
+		r.want(rec)
+	}
+}
+
+// lines is a log that can be counted.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(what string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), what)
+}
+
+func TestUnreadableRecordIsAMiss(t *testing.T) {
+	f := &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(newClock(), f))
+	rec, body := record(1, 200_000)
+	r.put(rec, body)
+	r.sync()
+	f.set(only(syscall.EIO, "read"))
+	if _, err := r.get(rec.Name); !errors.Is(err, syscall.EIO) {
+		t.Errorf("error %v, want EIO", err)
+	}
+	f.set(nil)
+	r.absent(rec.Name)
+}
+
+// An index that fails while running is given up, and written anew from memory.
+func TestLostIndexIsWrittenAnew(t *testing.T) {
+	dir, clock := t.TempDir(), newClock()
+	o := small()
+	o.Now = clock.now
+	r := loaded(t, dir, o)
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	r.clean()
+	run(t, r, func(w *writer) { w.index.db.Close() })
+	other, body := record(2, 1000)
+	r.put(other, body)
+	if r.Sync(t.Context()) == nil {
+		t.Error("sync with a closed index: no error")
+	}
+	if _, err := os.Stat(filepath.Join(dir, indexName)); err == nil {
+		t.Error("the lost index is still there")
+	}
+	r.want(rec)
+	r.want(other)
+	clock.advance(indexRetry)
+	run(t, r, func(w *writer) { w.tick() })
+	r.clean()
+	r.stop()
+	r = loaded(t, dir, small())
+	if r.Stat().Walked > 0 {
+		t.Error("segments were read at start, want all of them in the index")
+	}
+	r.want(rec)
+	r.want(other)
+}
+
+// A clock set back by a year must not make a pause of seconds one of a year.
+func TestPauseEndsWhenTheClockIsSetBack(t *testing.T) {
+	clock, f := newClock(), &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(clock, f))
+	f.set(only(syscall.EIO, "write"))
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	run(t, r, func(w *writer) { w.flush() })
+	if r.Put(rec, [][]byte{body}) {
+		t.Error("a put right after an error was taken")
+	}
+	f.set(nil)
+	clock.advance(-365 * 24 * time.Hour)
+	r.put(rec, body)
+	r.sync()
+	r.want(rec)
+}
