@@ -82,7 +82,7 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 	out.GetBody = nil // a body is never sent twice
 	if hasBody(r) {
 		out.Body = &upload{ReadCloser: r.Body, x: x}
-		// Where content has no meaning (RFC 9110, sections 9.3.1, 9.3.2 and 9.3.5) servers are likely not to read it.
+		// Where content has no meaning (RFC 9110, sections 9.3.1, 9.3.2, 9.3.5 and 9.3.7) servers are likely not to read it.
 		out.Close = isSafe(r.Method) || r.Method == http.MethodDelete
 	}
 	if _, ok := r.Header["User-Agent"]; !ok { // present but empty, or http.Transport puts in its own
