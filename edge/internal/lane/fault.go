@@ -30,6 +30,7 @@ var (
 	faultFold         = &fault{400, "fold"}
 	faultFieldLine    = &fault{400, "field-line"}
 	faultFieldName    = &fault{400, "field-name"}
+	faultFieldValue   = &fault{400, "field-value"}
 	faultHost         = &fault{400, "host"}
 	faultHosts        = &fault{400, "host-count"}
 	faultLength       = &fault{400, "content-length"}

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -47,6 +48,9 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 	if r.Method == http.MethodConnect {
 		return faultConnect
 	}
+	if !isToken([]byte(r.Method)) {
+		return faultMethod
+	}
 	if int64(len(r.RequestURI)) > limits.RequestLine {
 		return faultLineTooLong
 	}
@@ -59,6 +63,9 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 	fields := 0
 	for _, values := range r.Header {
 		fields += len(values)
+		if slices.ContainsFunc(values, isPadded) {
+			return faultFieldValue
+		}
 	}
 	if fields > limits.Fields {
 		return faultManyFields
@@ -70,6 +77,12 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 		return f
 	}
 	return checkFieldsHTTP2(r)
+}
+
+// isPadded reports whether a value begins or ends with whitespace (RFC 9113, section 8.2.1: malformed). On the way to an
+// HTTP/1 origin it would be lost, and the origin would see another value than the rules did.
+func isPadded(value string) bool {
+	return value != "" && (isBlank(value[0]) || isBlank(value[len(value)-1]))
 }
 
 // checkLengthHTTP2 checks Content-Length, of which net/http takes the first it is given, one it cannot read for 0, and any
