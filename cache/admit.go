@@ -35,7 +35,7 @@ type facts struct {
 
 // newMeta reads a response's head.
 func newMeta(p *Policy, r *Response) (*Meta, facts) {
-	m := &Meta{Status: r.Status, ETag: r.Header.Get("Etag"), Tags: tags(r.Header)}
+	m := &Meta{Proto: r.Proto, Status: r.Status, ETag: r.Header.Get("Etag"), Tags: tags(r.Header)}
 	m.Head, m.Date = storedHead(p, r)
 	m.LastModified, _ = parseDate(r.Header.Get("Last-Modified"))
 	m.Coding = contentCoding(r.Header)

@@ -14,6 +14,9 @@ type Found struct {
 	HitForMiss bool // the last response for the key refused storing
 	Backoff    bool // the last fetch failed, and none has succeeded since
 	RetryDue   bool // with Backoff: it is this request's turn to have another made
+	// Trouble is, with Backoff, what the last fetch came to. An origin that answers with errors is not an unreachable one,
+	// moments later no more than at once.
+	Trouble Trouble
 }
 
 // Eligible returns "" for a request the cache may answer, else the reason to pass it.
@@ -35,11 +38,12 @@ func Eligible(q *Query, p *Policy) Reason {
 
 // Decide chooses how to answer a request (RFC 9111, section 4), given what was found for it.
 func Decide(q *Query, p *Policy, f Found, now Instant) Decision {
-	if reason := Eligible(q, p); reason != "" {
-		return Decision{Outcome: Pass, Reason: reason}
+	d := Decision{Outcome: Pass, Reason: Eligible(q, p)}
+	if d.Reason == "" {
+		d = choose(q, p, f, now)
 	}
-	d := choose(q, p, f, now)
-	if q.Control.OnlyIfCached && d.Outcome != Hit && d.Outcome != Stale { // section 5.2.1.7
+	// Section 5.2.1.7. Where the route has no cache there is nobody to honour it, and an unsafe method is not about reuse.
+	if q.Control.OnlyIfCached && p.Enabled && isSafe(q.Method) && d.Outcome != Hit && d.Outcome != Stale {
 		d.Outcome, d.Reason, d.Alone = Refuse, OnlyIfCached, false
 	}
 	return d
@@ -130,7 +134,7 @@ func refusedByClient(c *RequestControl, m *Meta, d Decision) Reason {
 // judgeStale decides on a response that is not fresh, or that a purge made stale (section 4.2.4; RFC 5861, section 3).
 func judgeStale(q *Query, p *Policy, f Found, d Decision, now Instant) Decision {
 	m, staleness := f.Meta, max(0, -d.TTL)
-	_, fallback := StaleAllowed(m, f.Verdict, Unreachable, now)
+	_, fallback := StaleAllowed(m, f.Verdict, f.Trouble, now)
 	switch {
 	case !m.ForbidStale && staleness < m.WhileRevalidate:
 		d.Outcome, d.Reason, d.Background = Stale, StaleWhileRevalidate, true

@@ -80,6 +80,9 @@ func TestDecideWithNothingStored(t *testing.T) {
 		// Section 5.2.1.7.
 		{"only-if-cached", askedWith(onlyIfCached), Found{}, Refuse, OnlyIfCached, nil},
 		{"only-if-cached and HEAD", askedWith(onlyIfCached, head), Found{}, Refuse, OnlyIfCached, nil},
+		{"only-if-cached and no-store", askedWith(onlyIfCached, func(q *Query) { q.Control.NoStore = true }), Found{}, Refuse, OnlyIfCached, nil},
+		{"only-if-cached and OPTIONS", askedWith(onlyIfCached, func(q *Query) { q.Method = "OPTIONS" }), Found{}, Refuse, OnlyIfCached, nil},
+		{"only-if-cached and an unsafe method", askedWith(onlyIfCached, func(q *Query) { q.Method = "POST" }), Found{}, Pass, PassMethod, nil},
 		{"only-if-cached and purged", askedWith(onlyIfCached), Found{Meta: gone, Verdict: Hard}, Refuse, OnlyIfCached, nil},
 		{"only-if-cached and Authorization", askedWith(onlyIfCached, withAuthorization), Found{}, Refuse, OnlyIfCached, nil},
 	} {
@@ -158,6 +161,8 @@ func TestDecideWithStored(t *testing.T) {
 		// After a failed fetch.
 		{"backoff changes nothing for what is fresh", askedWith(), []string{sie}, Found{Backoff: true}, 0, Hit, Fresh, nil},
 		{"backoff inside stale-if-error", askedWith(), []string{sie}, Found{Backoff: true, RetryDue: true}, 39 * s, Stale, StaleBackoff, []string{background}},
+		{"backoff inside stale-if-error, from errors", askedWith(), []string{sie}, Found{Backoff: true, Trouble: ErrorStatus}, 39 * s, Stale, StaleBackoff, nil},
+		{"backoff from errors, which none but stale-if-error forgives", askedWith(), []string{ten}, Found{Backoff: true, Trouble: ErrorStatus, RetryDue: true}, 11 * s, Revalidate, Expired, nil},
 		{"backoff before the next attempt is due", askedWith(), []string{sie}, Found{Backoff: true}, 39 * s, Stale, StaleBackoff, nil},
 		{"backoff after it", askedWith(), []string{sie}, Found{Backoff: true}, 40 * s, Revalidate, Expired, nil},
 		{"backoff after a soft purge", askedWith(), []string{sie}, Found{Backoff: true, RetryDue: true, Verdict: Soft}, 0, Stale, StaleBackoff, []string{background}},

@@ -107,6 +107,7 @@ func (d *directives) add(directive string) {
 		d.addMalformed(directive)
 		return
 	}
+	d.addUnended(directive)
 	d.noStore = d.noStore || got.NoStore
 	d.noCache = d.noCache || got.NoCachePresent
 	d.private = d.private || got.PrivatePresent
@@ -120,6 +121,20 @@ func (d *directives) add(directive string) {
 	d.sMaxAge = d.sMaxAge.or(seconds(got.SMaxAge))
 	d.whileRevalidate = d.whileRevalidate.or(seconds(got.StaleWhileRevalidate))
 	d.ifError = d.ifError.or(seconds(got.StaleIfError))
+}
+
+// addUnended takes in numbers that something follows where a comma should be: "max-age=36 00" is no lifetime of 36 seconds.
+func (d *directives) addUnended(directive string) {
+	if strings.Contains(directive, `"`) { // the blanks may be quoted
+		return
+	}
+	words := strings.Fields(directive)
+	for _, word := range words[:max(0, len(words)-1)] {
+		name, _, _ := strings.Cut(strings.ToLower(word), "=")
+		if number := d.number(name); number != nil {
+			*number = number.or(malformed)
+		}
+	}
 }
 
 func (d *directives) addMalformed(directive string) {

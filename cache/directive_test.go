@@ -73,6 +73,8 @@ func TestParseDirectives(t *testing.T) {
 		{"an empty argument is stale", []string{"max-age="}, maxAgeOf(malformed)},
 		{"space before = is stale", []string{"max-age =10"}, maxAgeOf(malformed)},
 		{"space after = is stale", []string{"max-age= 10"}, maxAgeOf(malformed)},
+		{"a number in two parts is stale", []string{"max-age=10 00"}, maxAgeOf(malformed)},
+		{"a number with something behind it is stale", []string{"s-maxage=10 public"}, with(func(d *directives) { d.sMaxAge, d.public = malformed, true })},
 		{"single quotes are stale", []string{"max-age='10'"}, maxAgeOf(malformed)},
 		{"semicolons are no separators", []string{"max-age=10; public"}, maxAgeOf(malformed)},
 		{"s-maxage alike", []string{"s-maxage=x"}, with(func(d *directives) { d.sMaxAge = malformed })},

@@ -41,6 +41,17 @@ type Fill struct {
 	// is there. It runs for at most one request at a time of all that wait for the same claim, and ctx does not end with
 	// that request.
 	Fetch func(ctx context.Context, validate *Meta) (*http.Response, error)
+	// Unreachable reports whether an error of Fetch, or of its answer's body, means that the origin said nothing at all; nil
+	// takes every error for that.
+	Unreachable func(error) bool
+}
+
+// trouble says what a fetch that failed came to: err is nil where there was an answer.
+func (f *Fill) trouble(err error) Trouble {
+	if err == nil || f.Unreachable != nil && !f.Unreachable(err) {
+		return ErrorStatus
+	}
+	return Unreachable
 }
 
 // Answer is what a fill came to, for one of those who waited for it. One of Object, Response and Err is set, or Excluded.
@@ -177,7 +188,7 @@ func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, 
 		return nil, nil, err
 	}
 	return &Response{
-		Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
+		Proto: resp.Proto, Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
 		Requested: requested, Received: s.clock.Now(),
 	}, resp, nil
 }
@@ -192,8 +203,7 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 	case a.Store:
 		s.keep(o)
 	case a.HitForMiss: // it has become private, or refuses storing otherwise
-		s.remove(stale)
-		s.mark(f.Query, epoch)
+		s.refuse(f, epoch)
 	}
 	return Answer{Object: o, Admission: a, Validated: true, Status: r.Status}
 }
@@ -202,13 +212,13 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.Response, epoch uint64) Answer {
 	a := Answer{Status: r.Status, Admission: Admit(f.Query, f.Policy, r)}
 	a.Admission.Meta.Epoch = epoch
-	if r.Status >= 500 {
+	if IsErrorStatus(r.Status) {
 		s.failed(f, a)
 	} else {
 		s.trouble.drop(s.claimOf(f))
 	}
 	if a.Admission.HitForMiss {
-		s.mark(f.Query, epoch)
+		s.refuse(f, epoch)
 	}
 	shared := sharedError(a.Admission, r.Status) && !f.Alone
 	if !a.Admission.Store && !shared {
@@ -248,10 +258,15 @@ func (s *Store) remove(o *Object) {
 	s.ram.Drop(policyKey(o.Hash, o.Variant))
 }
 
-// mark notes that answers for the key refuse storing, so that requests for it need not wait for one another.
-func (s *Store) mark(q *Query, epoch uint64) {
+// refuse notes that the newest answer for the key refuses storing, so that requests for it need not wait for one another.
+// What it was to replace goes: the origin has something newer to say, and neither a window of RFC 5861 nor an unreachable
+// origin may bring the old back.
+func (s *Store) refuse(f *Fill, epoch uint64) {
+	if f.Stale != nil {
+		s.remove(f.Stale)
+	}
 	now := s.clock.Now().Mono
-	s.markers.put(q.Key, memo{until: now.Add(markerTTL), epoch: epoch}, now)
+	s.markers.put(f.Query.Key, memo{until: now.Add(markerTTL), epoch: epoch}, now)
 }
 
 // failed notes that a fetch came to nothing, so that what is stale is served at once for a while.
@@ -259,7 +274,7 @@ func (s *Store) failed(f *Fill, a Answer) Answer {
 	s.stats.Failed.Add(1)
 	key, now := s.claimOf(f), s.clock.Now().Mono
 	span := min(max(2*s.trouble.last(key).span, troubleFirst), troubleLast)
-	s.trouble.put(key, memo{until: now.Add(span), span: span}, now)
+	s.trouble.put(key, memo{until: now.Add(span), span: span, kind: f.trouble(a.Err)}, now)
 	return a
 }
 
@@ -297,7 +312,7 @@ func (p *pump) run() {
 	case err != nil:
 		if p.keep { // first, so that nobody joins what has failed
 			p.store.forget(p.object)
-			p.store.failed(p.fill, Answer{})
+			p.store.failed(p.fill, Answer{Err: err})
 		}
 		body.finish(err)
 	case p.keep:
@@ -379,7 +394,7 @@ func (p *pump) stream() {
 	if p.keep {
 		p.keep = false
 		p.store.forget(p.object)
-		p.store.mark(p.fill.Query, p.object.Meta.Epoch)
+		p.store.refuse(p.fill, p.object.Meta.Epoch)
 	}
 	if p.window == 0 {
 		p.window = min(streamWindow, p.reserved)

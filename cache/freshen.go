@@ -40,6 +40,7 @@ func Freshen(q *Query, p *Policy, m *Meta, r *Response) Admission {
 	stored := *q
 	stored.Method = http.MethodGet // only what answers GET is stored, whichever method asks now
 	return Admit(&stored, p, &Response{
+		Proto:     m.Proto,
 		Status:    m.Status,
 		Header:    updated(m, r.Header),
 		Length:    -1,

@@ -55,9 +55,14 @@ func TestFreshen(t *testing.T) {
 	r.Requested.Mono, r.Received.Mono = after(9*time.Second), after(10*time.Second)
 	r.Received.Wall = receipt.Wall.Add(10 * time.Second)
 
+	m.Proto, r.Proto = "HTTP/2.0", "HTTP/1.1"
+
 	a := Freshen(askedWith(), p, m, r)
 	if !a.Store {
 		t.Fatalf("Freshen = %s, want it stored", a.Reason)
+	}
+	if a.Meta.Proto != m.Proto {
+		t.Errorf("version = %q, want that of the stored response, %q", a.Meta.Proto, m.Proto)
 	}
 	// RFC 9111, section 3.2.
 	want := "Cache-Control: max-age=60\r\nCache-Tag: new\r\nContent-Encoding: gzip\r\nContent-Type: text/html\r\nDate: " + tenSecondsLater +

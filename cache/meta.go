@@ -7,6 +7,7 @@ import (
 
 // Response is the head of an origin's answer as it arrived: what Admit and Freshen judge.
 type Response struct {
+	Proto  string // version of the message, "HTTP/1.1"
 	Status int
 	Header http.Header // hop-by-hop fields are still in it; Admit drops them
 	Length int64       // of the body; -1 when not known yet
@@ -16,6 +17,7 @@ type Response struct {
 
 // Meta holds the facts of a stored response. Immutable once published.
 type Meta struct {
+	Proto  string // version in which the response was received, for Via
 	Status int
 	Head   Head // the origin's field lines, without hop-by-hop fields, Age and Content-Length; Date is always there
 

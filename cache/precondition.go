@@ -102,8 +102,12 @@ func single(q *Query, name string) (string, bool) {
 }
 
 // RangeApplies reports whether the Range of q holds for a stored response: always without If-Range, else only if its
-// validator is strong and the very one of the response (RFC 9110, section 13.1.5). Where it does not, the Range is ignored.
+// validator is strong and the very one of the response (RFC 9110, section 13.1.5). Where it does not, the Range is ignored,
+// and so are two: their lines make no single valid one (section 5.3).
 func RangeApplies(q *Query, etag string, lastModified, date time.Time) bool {
+	if _, twice := q.field("Range", 1); twice {
+		return false
+	}
 	if !q.Present.Has(HasIfRange) {
 		return true
 	}

@@ -118,6 +118,7 @@ func TestRangeApplies(t *testing.T) {
 		{"no date to compare with", []string{"If-Range: " + httpDate}, "", time.Time{}, hourLater, false},
 		{"neither tag nor date", []string{"If-Range: " + malformedDate}, "", modified, hourLater, false},
 		{"empty", []string{"If-Range:"}, "", modified, hourLater, false},
+		{"two lines of Range", []string{"Range: bytes=0-1", "Range: bytes=3-4"}, `"a"`, modified, hourLater, false},
 		{"two lines", []string{`If-Range: "a"`, `If-Range: "a"`}, `"a"`, modified, hourLater, false},
 	} {
 		q := requestWith("GET", c.lines...)

@@ -89,11 +89,11 @@ func (p *Policy) limit(most int64) int64 {
 func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	o, f := s.look(q, begin)
 	s.ram.Touch(policyKey(q.Hash, variantOf(o)))
-	if f.Meta == nil || f.Verdict == Hard {
+	if f.Meta == nil || f.Verdict != Valid || f.Meta.TTL(now) <= 0 {
 		f.HitForMiss = s.marked(q, begin, now)
 	}
 	if f.Meta != nil && f.Meta.TTL(now) <= 0 {
-		f.Backoff, f.RetryDue = s.trouble.turn(claim(q, o.Meta.Vary), now)
+		f.Trouble, f.Backoff, f.RetryDue = s.trouble.turn(claim(q, o.Meta.Vary), now)
 	}
 	return o, f
 }
@@ -206,6 +206,7 @@ type memo struct {
 	until Instant
 	span  time.Duration // how long it was to hold
 	epoch uint64
+	kind  Trouble // of a failed fetch
 }
 
 func newMemos(max int) *memos { return &memos{max: max, m: map[string]memo{}} }
@@ -217,21 +218,21 @@ func (f *memos) get(key string, now Instant) (memo, bool) {
 	return m, ok && now < m.until
 }
 
-// turn reports whether key is in trouble, and gives one caller the turn to try again each time its memo runs out. One that
+// turn reports whether key is in trouble, and in which, and gives one caller the turn to try again each time its memo runs out. One that
 // nobody took up for a while is as good as forgotten.
-func (f *memos) turn(key string, now Instant) (troubled, due bool) {
+func (f *memos) turn(key string, now Instant) (kind Trouble, troubled, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m, ok := f.m[key]
 	switch {
 	case !ok || now >= m.until.Add(troubleLast):
-		return false, false
+		return 0, false, false
 	case now < m.until:
-		return true, false
+		return m.kind, true, false
 	}
 	m.until = now.Add(m.span)
 	f.m[key] = m
-	return true, true
+	return m.kind, true, true
 }
 
 // last returns what was remembered of key, also when it no longer holds.

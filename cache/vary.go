@@ -10,20 +10,26 @@ import (
 )
 
 // ParseVary reads the Vary of a response: the names of the request fields that chose it, canonical, sorted and each once.
-// star means that no request can be known to choose it again: "*" anywhere (RFC 9110, section 12.5.5), or a member that is
-// no field name, since it may stand for anything. Host is left out: it is in every key.
+// star means that no request can be known to choose it again: "*" anywhere (RFC 9110, section 12.5.5), a member that is no
+// field name, since it may stand for anything, or a field that says of the client's address what the request itself does
+// not. Host is left out: it is in every key.
 func ParseVary(f Fields) (names []string, star bool) {
 	for member, rest := cutMember(list(f, "Vary")); member != ""; member, rest = cutMember(rest) {
-		if member == "*" || !isToken(member) {
+		name := textproto.CanonicalMIMEHeaderKey(member)
+		switch {
+		case member == "*" || !isToken(member) || namesClient(name):
 			return nil, true
-		}
-		if name := textproto.CanonicalMIMEHeaderKey(member); name != "Host" {
+		case name != "Host":
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names), false
 }
+
+// namesClient reports whether a field is written by each node on the way, from the connection the request came on: what the
+// origin chose by is not what q holds.
+func namesClient(name string) bool { return name == "X-Forwarded-For" || name == "Forwarded" }
 
 // VariantKey returns what q says in the fields that a response varies by; two requests with the same VariantKey choose the
 // same response (RFC 9111, section 4.1). Every part carries its length, so that no value can pass for two.

@@ -26,6 +26,9 @@ func TestParseVary(t *testing.T) {
 		{"* among names", []string{"A, *"}, nil, true},
 		{"* in another line", []string{"A", "*"}, nil, true},
 		{"* twice", []string{"*, *"}, nil, true},
+		{"the client's address is not in its request", []string{"A, x-forwarded-for"}, nil, true},
+		{"nor is it in this form", []string{"Forwarded"}, nil, true},
+		{"its scheme and host are in the key", []string{"X-Forwarded-Proto"}, []string{"X-Forwarded-Proto"}, false},
 		{"what is no name may mean anything", []string{"A B"}, nil, true},
 		{"nor a quoted string", []string{`"A"`}, nil, true},
 	} {

@@ -24,6 +24,12 @@ func judge(err error) (status int, kind string, unreachable bool) {
 	return http.StatusBadGateway, "proxy_internal_error", true
 }
 
+// unreachable reports whether err means that the origin said nothing at all.
+func unreachable(err error) bool {
+	_, _, silent := judge(err)
+	return silent
+}
+
 // refuse answers a request that goes no further. It returns false, so that steps of read can end with it.
 func (x *exchange) refuse(status int, why string) bool {
 	x.fail(status, "", why)

@@ -116,12 +116,10 @@ func outboundHeader(in http.Header, c clientInfo, proto string, id identity) htt
 }
 
 // inboundHeader returns the fields of an origin's response as they go to clients: a new map that shares its slices with in.
-// Alt-Svc would lead clients past the edge (RFC 7838), and fields about proxies are about proxies behind us.
+// Alt-Svc would lead clients past the edge (RFC 7838).
 func inboundHeader(in http.Header) http.Header {
 	out := withoutHopByHop(in)
-	maps.DeleteFunc(out, func(name string, _ []string) bool {
-		return name == "Alt-Svc" || strings.HasPrefix(name, "Proxy-")
-	})
+	delete(out, "Alt-Svc")
 	return out
 }
 

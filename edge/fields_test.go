@@ -93,9 +93,10 @@ func TestInboundHeader(t *testing.T) {
 	got := inboundHeader(http.Header{
 		"Content-Type": {"text/css"}, "Set-Cookie": {"a", "b"}, "Content-Length": {"3"}, "Age": {"7"}, "Cache-Status": {"Shield; hit"},
 		"Connection": {"X-Named"}, "X-Named": {"1"}, "Keep-Alive": {"1"}, "Transfer-Encoding": {"chunked"}, "Upgrade": {"h2"},
-		"Alt-Svc": {`h3=":443"`}, "Proxy-Authenticate": {"Basic"}, "Proxy-Status": {"x"}, "Proxy-Anything": {"x"},
+		"Alt-Svc": {`h3=":443"`}, "Proxy-Authenticate": {"Basic"}, "Proxy-Status": {"Shield; error=timeout"},
 	})
 	want := http.Header{
+		"Proxy-Status": {"Shield; error=timeout"}, // told along, as RFC 9209, section 2 has it
 		"Content-Type": {"text/css"}, "Set-Cookie": {"a", "b"}, "Content-Length": {"3"}, "Age": {"7"}, "Cache-Status": {"Shield; hit"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -59,7 +59,7 @@ func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) 
 // trouble says whether an answer is one that a stale response may stand in for (RFC 5861, section 4).
 func trouble(a cache.Answer) (cache.Trouble, bool) {
 	if a.Err != nil {
-		if _, _, unreachable := judge(a.Err); unreachable {
+		if unreachable(a.Err) {
 			return cache.Unreachable, true
 		}
 		return cache.ErrorStatus, true
@@ -108,7 +108,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	}
 	q := x.q // the fill outlives the request, and is a GET also for HEAD
 	q.Method = http.MethodGet
-	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone}
+	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
 	head := x.fillHeader()
 	route, query := x.route, x.target(x.q.RawQuery, x.q.HasQuery)
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {

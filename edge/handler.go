@@ -54,8 +54,12 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve looks up, decides and acts.
 func (x *exchange) serve() {
 	policy := x.route.policy
-	if reason := cache.Eligible(&x.q, policy); reason != "" {
-		x.decided(cache.Decision{Outcome: cache.Pass, Reason: reason})
+	if cache.Eligible(&x.q, policy) != "" { // there is nothing to look up
+		x.decided(cache.Decide(&x.q, policy, cache.Found{}, x.now.Mono))
+		if x.res.Outcome == cache.Refuse {
+			x.failOnlyIfCached()
+			return
+		}
 		x.pass(false)
 		return
 	}
@@ -75,7 +79,7 @@ func (x *exchange) serve() {
 			x.respond(o)
 			return
 		case cache.Refuse:
-			x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
+			x.failOnlyIfCached()
 			return
 		case cache.Pass:
 			x.pass(true)
@@ -88,6 +92,10 @@ func (x *exchange) serve() {
 	}
 	x.decided(cache.Decision{Outcome: cache.Pass, Reason: cache.PassExcluded})
 	x.pass(true)
+}
+
+func (x *exchange) failOnlyIfCached() {
+	x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
 }
 
 func (x *exchange) decided(d cache.Decision) {

@@ -66,12 +66,12 @@ func (x *exchange) copyHead(h http.Header, m *cache.Meta) {
 	if age := m.Age(x.clock.Now().Mono); !x.firstHand || age >= 1e9 {
 		h["Age"] = []string{strconv.FormatInt(int64(age.Seconds()), 10)}
 	}
-	x.addOwn(h)
+	x.addOwn(h, m.Proto)
 }
 
-// addOwn adds the fields of every answer that came from the cache or an origin.
-func (x *exchange) addOwn(h http.Header) {
-	h["Via"] = []string{viaWith(h, "HTTP/1.1", x.identity)}
+// addOwn adds the fields of every answer that came from the cache or an origin, in a message of version proto.
+func (x *exchange) addOwn(h http.Header, proto string) {
+	h["Via"] = []string{viaWith(h, proto, x.identity)}
 	x.setCacheStatus(h)
 	x.route.response.apply(h)
 }

@@ -34,7 +34,7 @@ func (x *exchange) tunnel(resp *http.Response) {
 	h := x.w.Header()
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", resp.Header.Get("Upgrade"))
-	x.addOwn(h)
+	x.addOwn(h, resp.Proto)
 	head := &http.Response{StatusCode: http.StatusSwitchingProtocols, ProtoMajor: 1, ProtoMinor: 1, Header: h}
 	if head.Write(buffered) != nil || buffered.Flush() != nil {
 		return

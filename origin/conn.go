@@ -69,6 +69,9 @@ func (c *conn) take(burst []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n, failure := c.follower.follow(burst)
+	if c.x != nil {
+		c.x.gotControl(c.follower.control)
+	}
 	switch {
 	case failure != nil:
 		c.ready, c.err = c.refuse(burst, n, failure)

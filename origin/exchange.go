@@ -33,6 +33,7 @@ type exchange struct {
 	repeated  bool  // and went out once more
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
+	invented  bool  // a Cache-Control in the head is http.Transport's
 	upload    error // from reading the request's own body
 }
 
@@ -109,6 +110,22 @@ func (x *exchange) gotByte() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.answered = true
+}
+
+// gotControl notes over HTTP/1 whether the last head had a Cache-Control. Where it has none but Pragma: no-cache, which means
+// nothing in a response (RFC 9111, section 5.4), http.Transport puts one in that clients and caches would believe.
+func (x *exchange) gotControl(there bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.invented = !there
+}
+
+func (x *exchange) dropInvented(h http.Header) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.invented {
+		delete(h, "Cache-Control")
+	}
 }
 
 // gotHead ends the waits of the writing side for good: an upload may go on, but from now on the answer decides.

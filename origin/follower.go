@@ -29,8 +29,9 @@ type follower struct {
 	isUpgrade bool // 101 may come
 	interim   int  // 1xx responses so far
 
-	head responseHead
-	bare bool // the last answer was whole with its head, because of its status or the method
+	head    responseHead
+	control bool // the last head had a Cache-Control
+	bare    bool // the last answer was whole with its head, because of its status or the method
 }
 
 // state is what the follower expects next.
@@ -187,7 +188,7 @@ func (f *follower) headEnd() *Failure {
 	if failure := h.checkFraming(); failure != nil {
 		return failure
 	}
-	f.head = responseHead{}
+	f.head, f.control = responseHead{}, h.control
 	switch {
 	case h.code == 101 && !f.isUpgrade:
 		return fault(typeProtocol, "101 to a request without Upgrade")

@@ -12,6 +12,7 @@ type responseHead struct {
 	hasLength bool
 	length    int64
 	chunked   bool
+	control   bool // there is a Cache-Control
 }
 
 // status takes a status line: HTTP-version SP status-code SP [ reason-phrase ] (RFC 9112, section 4).
@@ -45,6 +46,8 @@ func (h *responseHead) field(line []byte) *Failure {
 		return h.contentLength(value)
 	case equalName(name, "Transfer-Encoding"):
 		return h.transferEncoding(value)
+	case equalName(name, "Cache-Control"):
+		h.control = true
 	}
 	return nil
 }

@@ -272,6 +272,32 @@ func TestInterimResponses(t *testing.T) {
 	}, serve("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"+ok2))
 }
 
+// TestNothingIsInvented: http.Transport takes Pragma: no-cache for a Cache-Control that the origin did not send.
+func TestNothingIsInvented(t *testing.T) {
+	for _, c := range []struct {
+		fields, want string
+	}{
+		{"Pragma: no-cache\r\n", ""},
+		{"Pragma: no-cache\r\ncache-control: no-cache\r\n", "no-cache"},
+		{"Cache-Control: max-age=5\r\nPragma: no-cache\r\n", "max-age=5"},
+	} {
+		withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
+			wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
+			response := wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
+			if got := response.Header.Get("Cache-Control"); got != c.want || response.Header.Get("Pragma") != "no-cache" {
+				t.Errorf("%q: Cache-Control %q, want %q, and Pragma as it was", c.fields, got, c.want)
+			}
+		}, func(p *peer) { // neither the answer before it nor an interim one counts
+			p.request()
+			p.write("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok")
+			p.request()
+			p.write("HTTP/1.1 103 Early Hints\r\nCache-Control: no-store\r\n\r\n" +
+				"HTTP/1.1 200 OK\r\n" + c.fields + "Content-Length: 2\r\n\r\nok")
+			p.hold()
+		})
+	}
+}
+
 // TestExpect: with Expect: 100-continue the body waits for the origin's word, or for a second.
 func TestExpect(t *testing.T) {
 	for _, row := range []struct {

@@ -102,6 +102,7 @@ func (u *upstream) closeIdle() {
 
 // deliver gives the answer a body that minds its exchange.
 func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
+	x.dropInvented(response.Header)
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		response.Body = &body{ReadCloser: response.Body, x: x}
 		return response, nil
