@@ -14,6 +14,9 @@ const pingAfter = 30 * time.Second
 // bounded here, and in serveHTTP2. WriteByteTimeout stays 0: the link keeps that deadline.
 func (s *Server) newHTTP2(now *settings) *front {
 	srv := s.newFront(http.HandlerFunc(s.serveHTTP2))
+	// Nothing else is served here: without the preface of HTTP/2 the connection ends.
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	srv.MaxHeaderBytes = int(now.Head)
 	srv.IdleTimeout = now.Idle
 	srv.ConnState = connState2
@@ -35,6 +38,7 @@ func (s *Server) newHTTP2(now *settings) *front {
 // differ from what net/http has checked.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	now := s.settings.Load()
+	r.TLS = ConnFrom(r.Context()).link.agreed
 	if f := checkHTTP2(r, now.Limits); f != nil {
 		s.refusedHTTP2(w, r, f)
 		return
