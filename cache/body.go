@@ -62,6 +62,23 @@ func (b *Body) Length() (int64, bool) {
 	return b.length, b.length >= 0
 }
 
+// Streams reports whether the body is a window of what turned out too large to keep: only who began early has it whole.
+func (b *Body) Streams() bool {
+	if b.complete.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.window > 0
+}
+
+// held is how many bytes are kept.
+func (b *Body) held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.end - b.start
+}
+
 // Complete reports whether all of the body is here.
 func (b *Body) Complete() bool { return b.complete.Load() }
 
@@ -169,8 +186,8 @@ func (b *Body) stream(window int64) {
 	b.notify()
 }
 
-// room waits until the writer of a streaming body may add more. False: nobody reads it any more.
-func (b *Body) room() bool {
+// room waits until the writer of a streaming body may add more. False: nobody reads it any more, or all is over.
+func (b *Body) room(over <-chan struct{}) bool {
 	for {
 		b.mu.Lock()
 		if b.window == 0 || (b.readers > 0 && b.end-b.fastest < b.window) {
@@ -183,7 +200,11 @@ func (b *Body) room() bool {
 		}
 		wait := b.waitLocked()
 		b.mu.Unlock()
-		<-wait
+		select {
+		case <-wait:
+		case <-over:
+			return false
+		}
 	}
 }
 
@@ -226,8 +247,11 @@ func (b *Body) Open(r *Reader, at int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.readers++
-	b.fastest = max(b.fastest, at)
 	r.open = true
+	if at > b.fastest {
+		b.fastest = at
+		b.notify() // the writer may wait for it
+	}
 }
 
 // Close tells the body that this reader has left.

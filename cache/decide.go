@@ -137,7 +137,7 @@ func judgeStale(q *Query, p *Policy, f Found, d Decision, now Instant) Decision 
 	_, fallback := StaleAllowed(m, f.Verdict, f.Trouble, now)
 	switch {
 	case !m.ForbidStale && staleness < m.WhileRevalidate:
-		d.Outcome, d.Reason, d.Background = Stale, StaleWhileRevalidate, true
+		d.Outcome, d.Reason, d.Background = Stale, StaleWhileRevalidate, !f.Backoff || f.RetryDue
 	case f.Backoff && fallback:
 		d.Outcome, d.Reason, d.Background = Stale, StaleBackoff, f.RetryDue
 	case p.honourClient && !m.ForbidStale && q.Control.MaxStale >= 0 && staleness <= span(q.Control.MaxStale):

@@ -6,20 +6,15 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync/atomic"
 	"time"
 )
 
-// Sizes and times of fills.
+// Times of fills.
 const (
-	firstChunk   = 16 << 10 // of a body of unknown length; doubles from there
-	largestChunk = 1 << 20
-	streamWindow = 8 << 20         // of a body that turned out too large to keep
-	errorBody    = 1 << 20         // of a 5xx that is shared by those who wait for it
-	budgetWait   = 5 * time.Second // for room among the bodies that are filling
-	markerTTL    = 10 * time.Second
-	troubleFirst = 2 * time.Second // doubles to troubleLast while fetches keep failing
+	markerTTL    = 10 * time.Second // of a hit-for-miss marker
+	troubleFirst = 2 * time.Second  // of a back-off; doubles to troubleLast while fetches keep failing
 	troubleLast  = 30 * time.Second
+	maxRefreshes = 1024 // fetches in the background at a time
 )
 
 // Errors of fills.
@@ -56,8 +51,8 @@ func (f *Fill) trouble(err error) Trouble {
 
 // Answer is what a fill came to, for one of those who waited for it. One of Object, Response and Err is set, or Excluded.
 type Answer struct {
-	Object    *Object        // to respond from; the leader calls Object.Own.Body.Release once it reads, or will not
-	Response  *http.Response // not stored: for the leader alone, who closes its body
+	Object    *Object        // to respond from
+	Response  *http.Response // not stored: for the leader alone
 	Admission Admission      // of the leader's answer
 	Validated bool           // by a 304
 	Status    int            // the origin's; 0 when none came
@@ -66,18 +61,31 @@ type Answer struct {
 	Err       error
 }
 
+// Release lets go of what the answer keeps for its request, which has answered from it or will not. A leader keeps a place
+// among the readers of the body it asked for, but none in one that another fill has made. A second call does nothing.
+func (a *Answer) Release() {
+	switch {
+	case a.Response != nil:
+		a.Response.Body.Close()
+	case a.Object != nil && a.Led && !a.Validated:
+		a.Object.Own.Body.Release()
+	}
+	a.Response, a.Object = nil, nil
+}
+
 // Fill makes the fetch, or waits for the one under way and shares what it comes to.
 func (s *Store) Fill(f *Fill) Answer {
 	if f.Alone {
 		a := s.attempt(f)
 		a.Led = true
+		s.stats.Led.Add(1)
 		return a
 	}
 	led := false
 	shared, _, _ := s.flights.Do(s.claimOf(f), func() (any, error) {
 		// Another fill may have ended between the look-up and the claim.
-		if o, found := s.look(f.Query, f.Begin); o != f.Stale && s.suits(f, o, found) {
-			return Answer{Object: o, Status: o.Meta.Status}, nil
+		if o, found, _ := s.look(f.Query, f.Begin); o != f.Stale && s.suits(f, o, found) {
+			return Answer{Object: o, Status: o.Meta.Status, Admission: Admission{Store: true, Reason: Stored, Meta: o.Meta}}, nil
 		}
 		led = true
 		return s.attempt(f), nil
@@ -100,7 +108,8 @@ func (s *Store) share(f *Fill, a Answer) Answer {
 	if o == nil || o.Key != f.Query.Key || o.Variant != VariantKey(f.Query, o.Meta.Vary) || o.Verdict(s.purges, f.Begin) != Valid {
 		return Answer{Excluded: true}
 	}
-	if sharedError(a.Admission, o.Meta.Status) || s.suits(f, o, Found{Meta: o.Meta}) {
+	// RFC 9111, section 4: collapsed requests share what is stored or storable. A 304 may have ended that.
+	if sharedError(a.Admission) || a.Admission.Store && s.suits(f, o, Found{Meta: o.Meta}) {
 		return a
 	}
 	return Answer{Excluded: true}
@@ -111,48 +120,52 @@ func (s *Store) suits(f *Fill, o *Object, found Found) bool {
 	return o != nil && Decide(f.Query, f.Policy, found, s.clock.Now().Mono).Outcome == Hit
 }
 
-// sharedError reports whether an unstored answer is for all who waited for it: a 5xx has no better answer behind it.
-func sharedError(a Admission, status int) bool { return !a.Store && status >= 500 }
+// sharedError reports whether an unstored answer is for all who waited for it: a 5xx has no better answer behind it. One that
+// is private, sets a cookie or forbids storing is for its request alone (RFC 9111, sections 5.2.2.5 and 5.2.2.7).
+func sharedError(a Admission) bool { return a.Reason == NotStoredError }
 
-// Refresh makes the fetch with nobody waiting, unless one for the same claim is being made that way already.
+// Refresh makes the fetch with nobody waiting, unless one for the same claim is being made that way already, or too many are:
+// then the next request that finds the object stale asks again.
 func (s *Store) Refresh(f *Fill) {
 	claim := s.claimOf(f)
+	if s.stats.Refreshing.Load() >= maxRefreshes {
+		return
+	}
 	if _, running := s.refreshing.LoadOrStore(claim, true); running {
 		return
 	}
+	s.stats.Refreshing.Add(1)
 	s.fills.Go(func() {
+		defer s.stats.Refreshing.Add(-1)
 		defer s.refreshing.Delete(claim)
 		s.stats.Refreshed.Add(1)
-		switch a := s.Fill(f); {
-		case a.Response != nil:
-			a.Response.Body.Close()
-		case a.Object != nil && a.Led:
-			a.Object.Own.Body.Release()
-		}
+		a := s.Fill(f)
+		a.Release()
 	})
 }
 
 // claimOf names what the fill fetches: the variant where the key's Vary is known, else the key.
-func (s *Store) claimOf(f *Fill) string {
-	if set := s.table.find(f.Query.Hash, f.Query.Key); set != nil {
-		return claim(f.Query, set.vary)
-	}
-	return f.Query.Key
-}
+func (s *Store) claimOf(f *Fill) string { return f.Query.Key + s.variant(f.Query) }
 
-func claim(q *Query, vary []string) string {
-	if len(vary) == 0 {
-		return q.Key
+// variantOf is the same for the memos.
+func (s *Store) variantOf(f *Fill) uint64 { return variantHash(f.Query.Hash, s.variant(f.Query)) }
+
+// variant names the variant that q asks for, "" where the key's Vary is not known.
+func (s *Store) variant(q *Query) string {
+	if set := s.table.find(q.Hash, q.Key); set != nil {
+		return VariantKey(q, set.vary)
 	}
-	return q.Key + VariantKey(q, vary)
+	return ""
 }
 
 // attempt asks the origin and judges its answer.
 func (s *Store) attempt(f *Fill) Answer {
 	ctx, cancel := context.WithCancel(s.ctx)
-	validate := f.Stale
-	for {
+	for validate := f.Stale; ; {
 		epoch := s.purges.Applied() // before the origin is asked: what is purged from here on purges this too
+		if !s.mayValidate(validate, epoch) {
+			validate = nil
+		}
 		r, resp, err := s.ask(ctx, f, validate)
 		if err != nil {
 			cancel()
@@ -171,10 +184,16 @@ func (s *Store) attempt(f *Fill) Answer {
 			return s.validated(f, validate, r, epoch)
 		case resp.StatusCode == http.StatusNotModified, resp.StatusCode == http.StatusPartialContent:
 			resp.Body.Close()
-			return s.failed(f, Answer{Err: fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, resp.StatusCode)})
+			return s.failed(f, Answer{Status: r.Status, Err: fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, r.Status)})
 		}
 		return s.received(ctx, f, r, resp, epoch)
 	}
+}
+
+// mayValidate reports whether the origin may be asked about o. What was purged since o was looked up must not come back by
+// a 304, which would carry the new epoch; and without a validator there is nothing to ask.
+func (s *Store) mayValidate(o *Object, epoch uint64) bool {
+	return o != nil && o.Meta.validates() && o.Verdict(s.purges, epoch) != Hard
 }
 
 func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, *http.Response, error) {
@@ -195,13 +214,13 @@ func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, 
 
 // validated publishes what a 304 made of the stale object.
 func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Answer {
-	s.trouble.drop(claim(f.Query, stale.Meta.Vary))
+	s.trouble.drop(s.variantOf(f))
 	a := Freshen(f.Query, f.Policy, stale.Meta, r)
 	a.Meta.Epoch = epoch
 	o := stale.freshened(a.Meta, VariantKey(f.Query, a.Meta.Vary))
 	switch {
-	case a.Store:
-		s.keep(o)
+	case a.Store && stale.Own.Body.Complete(): // else it is for the fill that makes the body to keep it, once it is whole
+		s.freshen(o, stale)
 	case a.HitForMiss: // it has become private, or refuses storing otherwise
 		s.refuse(f, epoch)
 	}
@@ -215,12 +234,12 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 	if IsErrorStatus(r.Status) {
 		s.failed(f, a)
 	} else {
-		s.trouble.drop(s.claimOf(f))
+		s.trouble.drop(s.variantOf(f))
 	}
 	if a.Admission.HitForMiss {
 		s.refuse(f, epoch)
 	}
-	shared := sharedError(a.Admission, r.Status) && !f.Alone
+	shared := sharedError(a.Admission) && !f.Alone
 	if !a.Admission.Store && !shared {
 		a.Response = resp
 		return a
@@ -231,7 +250,7 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 	}
 	if err := p.reserve(ctx, r.Length); err != nil {
 		resp.Body.Close()
-		return Answer{Err: err}
+		return Answer{Status: r.Status, Err: err}
 	}
 	a.Object = s.newObject(f.Query, a.Admission.Meta, newBody(r.Length))
 	p.object = a.Object
@@ -255,7 +274,7 @@ func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {
 // remove lets go of an object that was stored.
 func (s *Store) remove(o *Object) {
 	s.forget(o)
-	s.ram.Drop(policyKey(o.Hash, o.Variant))
+	s.ram.Drop(variantHash(o.Hash, o.Variant))
 }
 
 // refuse notes that the newest answer for the key refuses storing, so that requests for it need not wait for one another.
@@ -266,140 +285,16 @@ func (s *Store) refuse(f *Fill, epoch uint64) {
 		s.remove(f.Stale)
 	}
 	now := s.clock.Now().Mono
-	s.markers.put(f.Query.Key, memo{until: now.Add(markerTTL), epoch: epoch}, now)
+	s.markers.put(f.Query.Hash, memo{until: now.Add(markerTTL), epoch: epoch}, now)
 }
 
 // failed notes that a fetch came to nothing, so that what is stale is served at once for a while.
 func (s *Store) failed(f *Fill, a Answer) Answer {
 	s.stats.Failed.Add(1)
-	key, now := s.claimOf(f), s.clock.Now().Mono
+	key, now := s.variantOf(f), s.clock.Now().Mono
 	span := min(max(2*s.trouble.last(key).span, troubleFirst), troubleLast)
 	s.trouble.put(key, memo{until: now.Add(span), span: span, kind: f.trouble(a.Err)}, now)
 	return a
-}
-
-// pump moves a body from the origin into an Object. It runs on its own: no client can end it.
-type pump struct {
-	store    *Store
-	fill     *Fill
-	object   *Object
-	from     io.ReadCloser
-	keep     bool  // the Object is in the table and to be stored
-	limit    int64 // largest body to hold whole
-	reserved int64 // of the store's budget
-	window   int64 // once the body is a stream
-	chunk    []byte
-}
-
-// reserve waits for room for a body of the given length, -1 for unknown.
-func (p *pump) reserve(ctx context.Context, length int64) error {
-	want := min(max(length, firstChunk), p.limit)
-	ctx, cancel := context.WithTimeout(ctx, budgetWait)
-	defer cancel()
-	if err := p.store.budget.Acquire(ctx, want); err != nil {
-		return ErrBusy
-	}
-	p.reserved = want
-	return nil
-}
-
-func (p *pump) run() {
-	p.store.stats.Filling.Add(1)
-	err := p.move()
-	p.from.Close()
-	body := p.object.Own.Body
-	switch {
-	case err != nil:
-		if p.keep { // first, so that nobody joins what has failed
-			p.store.forget(p.object)
-			p.store.failed(p.fill, Answer{Err: err})
-		}
-		body.finish(err)
-	case p.keep:
-		body.finish(nil)
-		p.store.keep(p.object)
-	default:
-		body.finish(nil)
-	}
-	p.store.budget.Release(p.reserved)
-	p.store.stats.Filling.Add(-1)
-}
-
-// move reads to the end of the body.
-func (p *pump) move() error {
-	body := p.object.Own.Body
-	want, known := body.Length()
-	for total := int64(0); !known || total < want; {
-		if !body.room() {
-			return ErrAbandoned
-		}
-		if len(p.chunk) == cap(p.chunk) {
-			p.grow(total, want)
-		}
-		n, err := p.from.Read(p.chunk[len(p.chunk):cap(p.chunk)])
-		if n > 0 {
-			body.append(p.chunk[len(p.chunk) : len(p.chunk)+n])
-			p.chunk = p.chunk[:len(p.chunk)+n]
-			total += int64(n)
-		}
-		switch {
-		case err == io.EOF && known && total < want:
-			return io.ErrUnexpectedEOF
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-	return p.end()
-}
-
-// end makes sure that a body of known length stops there.
-func (p *pump) end() error {
-	var more [1]byte
-	for {
-		switch n, err := p.from.Read(more[:]); {
-		case n > 0:
-			return fmt.Errorf("%w: body longer than announced", ErrProtocol)
-		case err == io.EOF:
-			return nil
-		case err != nil:
-			return err
-		}
-	}
-}
-
-// grow takes the next chunk: of the size that is left where the length is known, else twice the last. A body that has
-// come to its limit, or finds no more room in the budget, becomes a stream.
-func (p *pump) grow(total, want int64) {
-	size := min(max(firstChunk, 2*int64(cap(p.chunk))), largestChunk)
-	if want >= 0 {
-		size = min(want-total, largestChunk)
-	}
-	if missing := total + size - p.reserved; missing > 0 && p.window == 0 {
-		if p.reserved+missing <= p.limit && p.store.budget.TryAcquire(missing) {
-			p.reserved += missing
-		} else {
-			p.stream()
-		}
-	}
-	if p.window > 0 {
-		size = min(size, p.window)
-	}
-	p.chunk = make([]byte, 0, size)
-}
-
-// stream gives up keeping the body whole: those who read it go on, nobody else joins.
-func (p *pump) stream() {
-	if p.keep {
-		p.keep = false
-		p.store.forget(p.object)
-		p.store.refuse(p.fill, p.object.Meta.Epoch)
-	}
-	if p.window == 0 {
-		p.window = min(streamWindow, p.reserved)
-		p.object.Own.Body.stream(p.window)
-	}
 }
 
 // cancelBody ends the fill's context with the body.
@@ -413,21 +308,3 @@ func (b *cancelBody) Close() error {
 	b.cancel()
 	return err
 }
-
-// Stats count what the Store does. Gauges are named as what there is, counters as what was done.
-type Stats struct {
-	Filling   atomic.Int64 // bodies being fetched
-	Led       atomic.Int64 // fetches made with someone waiting
-	Coalesced atomic.Int64 // requests that waited for another's fetch
-	Refreshed atomic.Int64 // fetches made in the background
-	Failed    atomic.Int64 // fetches without a usable answer
-}
-
-// Stats returns the live counters.
-func (s *Store) Stats() *Stats { return &s.stats }
-
-// Objects returns the number of objects stored, and Bytes what they cost.
-func (s *Store) Objects() int64 { return s.table.count.Load() }
-
-// Bytes returns the cost of the objects stored.
-func (s *Store) Bytes() int64 { return s.ram.Used() }

@@ -36,8 +36,9 @@ type Store struct {
 	flights    singleflight.Group  // by claim: attempts whose head is not here yet
 	refreshing sync.Map            // claims being fetched with nobody waiting
 	budget     *semaphore.Weighted // bytes of bodies that are filling
-	markers    *memos              // hit-for-miss, by key
-	trouble    *memos              // failed fetches, by claim
+	streams    *semaphore.Weighted // and of those that will not be kept, as far as there is room
+	markers    *memos              // hit-for-miss, by the key's hash
+	trouble    *memos              // failed fetches, by variantHash
 
 	ctx    context.Context // of all fills
 	cancel context.CancelFunc
@@ -52,6 +53,7 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 		clock: clock, purges: purges, max: c.MaxBytes / 8,
 		table:   newTable(int(min(c.MaxBytes/(8<<10), 1<<22))),
 		budget:  semaphore.NewWeighted(c.MaxBytes / 8),
+		streams: semaphore.NewWeighted(c.MaxBytes / 8),
 		markers: newMemos(1 << 16),
 		trouble: newMemos(1 << 16),
 	}
@@ -87,41 +89,40 @@ func (p *Policy) limit(most int64) int64 {
 // Lookup finds what is here for q, judged by the purges up to begin (Applied as it was when the request began). The Object
 // may still be filling.
 func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
-	o, f := s.look(q, begin)
-	s.ram.Touch(policyKey(q.Hash, variantOf(o)))
-	if f.Meta == nil || f.Verdict != Valid || f.Meta.TTL(now) <= 0 {
-		f.HitForMiss = s.marked(q, begin, now)
+	o, f, variant := s.look(q, begin)
+	s.ram.Touch(variantHash(q.Hash, variant))
+	if f.Meta != nil && f.Verdict == Valid && f.Meta.TTL(now) > 0 {
+		return o, f
 	}
-	if f.Meta != nil && f.Meta.TTL(now) <= 0 {
-		f.Trouble, f.Backoff, f.RetryDue = s.trouble.turn(claim(q, o.Meta.Vary), now)
+	f.HitForMiss = s.marked(q, begin, now)
+	if f.Meta != nil {
+		f.Trouble, f.Backoff, f.RetryDue = s.trouble.turn(variantHash(q.Hash, variant), now)
 	}
 	return o, f
 }
 
-func (s *Store) look(q *Query, begin uint64) (*Object, Found) {
+// look also returns the name of q's variant, as far as the key's Vary is known.
+func (s *Store) look(q *Query, begin uint64) (o *Object, f Found, variant string) {
 	set := s.table.find(q.Hash, q.Key)
 	if set == nil {
-		return nil, Found{}
+		return nil, Found{}, ""
 	}
-	key := ""
-	if len(set.vary) > 0 {
-		key = VariantKey(q, set.vary)
-	}
-	v := set.get(key)
+	variant = VariantKey(q, set.vary)
+	v := set.get(variant)
 	if v.filling != nil && s.usable(v.filling, begin) {
-		return v.filling, Found{Meta: v.filling.Meta}
+		return v.filling, Found{Meta: v.filling.Meta}, variant
 	}
 	if v.stored == nil {
-		return nil, Found{Vary: v.filling == nil}
+		return nil, Found{Vary: v.filling == nil}, variant
 	}
-	return v.stored, Found{Meta: v.stored.Meta, Verdict: v.stored.Verdict(s.purges, begin)}
+	return v.stored, Found{Meta: v.stored.Meta, Verdict: v.stored.Verdict(s.purges, begin)}, variant
 }
 
 // usable reports whether a filling object may serve a request: no purge stands between, and it has not failed.
 func (s *Store) usable(o *Object, begin uint64) bool { return o.Verdict(s.purges, begin) == Valid }
 
 func (s *Store) marked(q *Query, begin uint64, now Instant) bool {
-	m, ok := s.markers.get(q.Key, now)
+	m, ok := s.markers.get(q.Hash, now)
 	if !ok {
 		return false
 	}
@@ -131,26 +132,56 @@ func (s *Store) marked(q *Query, begin uint64, now Instant) bool {
 
 // offer puts o where requests find it while it fills.
 func (s *Store) offer(o *Object) {
-	s.place(o, func(v variant) variant { v.filling = o; return v })
+	s.place(o, func(_ *variants, v *variant) bool {
+		v.filling = o
+		return true
+	})
 }
 
-// keep makes a complete o the stored one of its variant, and asks the tier for room.
+// keep makes o, which is whole now, the stored one of its variant: unless a newer response has taken its place while it
+// filled, or governs the key with another Vary.
 func (s *Store) keep(o *Object) {
 	o.weigh()
-	var old *Object
-	s.place(o, func(v variant) variant {
-		old, v.stored = v.stored, o
-		if v.filling == o {
-			v.filling = nil
-		}
-		return v
-	})
-	s.markers.drop(o.Key)
-	s.ram.Keep(policyKey(o.Hash, o.Variant), o, o.cost, old != nil)
+	replaces := false
+	if s.place(o, func(_ *variants, v *variant) bool {
+		replaces = v.stored != nil
+		whole := v.filling == o
+		v.stored, v.filling = o, nil
+		return whole
+	}) {
+		s.hold(o, replaces)
+	}
 }
 
-// place edits the place of o's variant and lets go of whatever had to leave.
-func (s *Store) place(o *Object, edit func(variant) variant) {
+// freshen puts o, which a 304 has made of stale, in its place, unless a newer response has come meanwhile.
+func (s *Store) freshen(o, stale *Object) {
+	o.weigh()
+	replaces := false
+	if s.place(o, func(set *variants, v *variant) bool {
+		now := set.get(stale.Variant).stored
+		if set != nil && !slices.Equal(set.vary, stale.Meta.Vary) || now != nil && now.Meta.Received > o.Meta.Received {
+			return false
+		}
+		replaces = v.stored != nil
+		v.stored = o
+		return true
+	}) {
+		s.hold(o, replaces)
+	}
+}
+
+// hold asks the tier for room for an object that was placed in the table.
+func (s *Store) hold(o *Object, replaces bool) {
+	s.markers.drop(o.Hash)
+	key := variantHash(o.Hash, o.Variant)
+	if o.Variant != "" {
+		s.ram.Touch(key) // whoever looked it up may not have known the name
+	}
+	s.ram.Keep(key, o, o.cost, replaces)
+}
+
+// place edits the place of o's variant, unless edit says no, and lets go of whatever had to leave.
+func (s *Store) place(o *Object, edit func(*variants, *variant) bool) (placed bool) {
 	var gone []*Object
 	s.table.change(o.Hash, o.Key, func(set *variants) *variants {
 		var v variant
@@ -158,13 +189,16 @@ func (s *Store) place(o *Object, edit func(variant) variant) {
 			v = set.get(o.Variant)
 		}
 		v.key = o.Variant
-		var out *variants
-		out, gone = set.with(o.Meta.Vary, edit(v))
-		return out
+		if placed = edit(set, &v); !placed {
+			return set
+		}
+		set, gone = set.with(o.Meta.Vary, v)
+		return set
 	})
 	for _, g := range gone {
-		s.ram.Drop(policyKey(g.Hash, g.Variant))
+		s.ram.Drop(variantHash(g.Hash, g.Variant))
 	}
+	return placed
 }
 
 // forget takes o out of the table. The tier calls it for what has to go; it never calls the tier.
@@ -172,9 +206,9 @@ func (s *Store) forget(o *Object) {
 	s.table.change(o.Hash, o.Key, func(set *variants) *variants { return set.without(o) })
 }
 
-// policyKey names a variant to the memory tier. It is the same for every Object the variant has over time, so that the
-// tier's memory of how often it was asked for outlives them.
-func policyKey(hash uint64, variant string) uint64 {
+// variantHash names a variant to the memory tier and the memos. It is the same for every Object the variant has over time,
+// so that the tier's memory of how often it was asked for outlives them.
+func variantHash(hash uint64, variant string) uint64 {
 	if variant == "" {
 		return hash
 	}
@@ -188,18 +222,12 @@ func hashString(seed uint64, text string) uint64 {
 	return d.Sum64()
 }
 
-func variantOf(o *Object) string {
-	if o == nil {
-		return ""
-	}
-	return o.Variant
-}
-
-// memos remembers a bounded number of facts for a while, by key.
+// memos remembers a bounded number of facts for a while, by hash: keys may be long, and clients choose them. Should two
+// keys have one hash, one of them is fetched too often or too seldom; nobody gets what is the other's.
 type memos struct {
 	max int
 	mu  sync.Mutex
-	m   map[string]memo
+	m   map[uint64]memo
 }
 
 type memo struct {
@@ -209,18 +237,18 @@ type memo struct {
 	kind  Trouble // of a failed fetch
 }
 
-func newMemos(max int) *memos { return &memos{max: max, m: map[string]memo{}} }
+func newMemos(max int) *memos { return &memos{max: max, m: map[uint64]memo{}} }
 
-func (f *memos) get(key string, now Instant) (memo, bool) {
+func (f *memos) get(key uint64, now Instant) (memo, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m, ok := f.m[key]
 	return m, ok && now < m.until
 }
 
-// turn reports whether key is in trouble, and in which, and gives one caller the turn to try again each time its memo runs out. One that
-// nobody took up for a while is as good as forgotten.
-func (f *memos) turn(key string, now Instant) (kind Trouble, troubled, due bool) {
+// turn reports whether key is in trouble, and in which, and gives one caller the turn to try again each time its memo runs
+// out. One that nobody took up for a while is as good as forgotten.
+func (f *memos) turn(key uint64, now Instant) (kind Trouble, troubled, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m, ok := f.m[key]
@@ -236,13 +264,13 @@ func (f *memos) turn(key string, now Instant) (kind Trouble, troubled, due bool)
 }
 
 // last returns what was remembered of key, also when it no longer holds.
-func (f *memos) last(key string) memo {
+func (f *memos) last(key uint64) memo {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.m[key]
 }
 
-func (f *memos) put(key string, m memo, now Instant) {
+func (f *memos) put(key uint64, m memo, now Instant) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, ok := f.m[key]; !ok && len(f.m) >= f.max {
@@ -255,7 +283,7 @@ func (f *memos) put(key string, m memo, now Instant) {
 	f.m[key] = m
 }
 
-func (f *memos) drop(key string) {
+func (f *memos) drop(key uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.m, key)

@@ -138,7 +138,7 @@ func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object
 			}
 		}
 	} else if s != nil {
-		gone = s.objects(v.key)
+		gone = s.objects()
 	}
 	if n := len(out.list) - (maxVariants - 1); n > 0 {
 		for _, old := range out.list[:n] {
@@ -152,10 +152,10 @@ func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object
 	return out, gone
 }
 
-// objects returns what is stored, apart from the variant named.
-func (s *variants) objects(but string) (all []*Object) {
+// objects returns what is stored.
+func (s *variants) objects() (all []*Object) {
 	for _, v := range s.list {
-		if v.key != but && v.stored != nil {
+		if v.stored != nil {
 			all = append(all, v.stored)
 		}
 	}

@@ -19,7 +19,8 @@ import (
 // answer was for others; look again.
 func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) bool {
 	if d.Alone && d.Outcome == cache.Miss && x.q.Present.Has(cache.HasRange) {
-		x.pass(true) // its whole would be fetched for this client alone
+		x.res.Outcome = cache.Pass // its whole would be fetched for this client alone
+		x.pass(true)
 		return true
 	}
 	if d.Outcome == cache.Miss {
@@ -29,20 +30,16 @@ func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) 
 	if a.Excluded {
 		return false
 	}
-	x.res.Collapse, x.res.Stored, x.res.Origin = !a.Led, a.Led && a.Admission.Store, a.Status
+	defer a.Release()
+	x.res.Asked, x.res.Origin = true, a.Status
+	x.res.Collapse, x.res.Stored = !a.Led, a.Led && a.Admission.Store
 	if a.Led && !a.Admission.Store {
 		x.res.NotStored = a.Admission.Reason
 	}
-	if a.Led && a.Object != nil {
-		defer a.Object.Own.Body.Release()
-	}
-	if t, bad := trouble(a); bad && x.respondStale(stale, v, t) {
-		if a.Response != nil {
-			a.Response.Body.Close()
-		}
-		return true
-	}
-	switch {
+	switch t, bad := trouble(a); {
+	case bad && x.mayRespondStale(stale, v, t):
+		a.Release() // the error, which nobody will read
+		x.respond(stale)
 	case a.Err != nil:
 		status, kind, _ := judge(a.Err)
 		x.fail(status, kind, "the origin gave no usable answer")
@@ -67,8 +64,8 @@ func trouble(a cache.Answer) (cache.Trouble, bool) {
 	return cache.ErrorStatus, cache.IsErrorStatus(a.Status)
 }
 
-// respondStale answers from the stale object if the rules allow it.
-func (x *exchange) respondStale(stale *cache.Object, v cache.Verdict, t cache.Trouble) bool {
+// mayRespondStale reports whether the rules allow the stale object, and notes by which.
+func (x *exchange) mayRespondStale(stale *cache.Object, v cache.Verdict, t cache.Trouble) bool {
 	if stale == nil {
 		return false
 	}
@@ -79,17 +76,16 @@ func (x *exchange) respondStale(stale *cache.Object, v cache.Verdict, t cache.Tr
 	}
 	x.res.Outcome, x.res.Reason, x.res.Stored, x.res.NotStored = cache.Stale, reason, false, ""
 	x.res.HasTTL, x.res.TTL = true, stale.Meta.TTL(now)
-	x.respond(stale)
 	return true
 }
 
 // respondOnce answers the leader from a response that is not stored.
 func (x *exchange) respondOnce(a cache.Answer) {
-	defer a.Response.Body.Close()
 	// The fetch is not bound to the request, but this body has no other reader.
 	defer context.AfterFunc(x.r.Context(), func() { a.Response.Body.Close() })()
 	if a.Response.StatusCode == http.StatusOK && x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet {
 		a.Response.Body.Close()
+		x.res.Outcome = cache.Pass
 		x.pass(true)
 		return
 	}
@@ -162,7 +158,7 @@ func (e *Edge) allowSilence(resp *http.Response) {
 
 // heard notes for the log what the origin said, and how long that took.
 func (x *exchange) heard(resp *http.Response, took time.Duration) {
-	x.res.Forward = took
+	x.res.Forward, x.res.Asked = took, true
 	if resp != nil {
 		x.res.Origin, x.res.Upstream = resp.StatusCode, origin.Upstream(resp)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
-	"time"
 
 	"selvage/cache"
 	"selvage/edge/internal/lane"
@@ -35,14 +34,17 @@ type exchange struct {
 	body     *requestBody
 
 	res       Result
-	firstHand bool      // the answer is the origin's to this very request
-	sent      bool      // the final head is on its way
-	armed     time.Time // when the write deadline of an HTTP/2 stream was last set
+	firstHand bool // the answer is the origin's to this very request
+	sent      bool // the final head is on its way
 }
 
 // ServeHTTP walks a request from read to finish. The rooms before it, accept and the strict check, are the lane's.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	x := &exchange{Edge: e, conf: e.conf.Load(), w: w, r: r, out: http.NewResponseController(w), conn: lane.ConnFrom(r.Context())}
+	e.walk(w, r, lane.ConnFrom(r.Context()))
+}
+
+func (e *Edge) walk(w http.ResponseWriter, r *http.Request, conn *lane.Info) {
+	x := &exchange{Edge: e, conf: e.conf.Load(), w: w, r: r, out: http.NewResponseController(w), conn: conn}
 	x.now, x.begin = e.clock.Now(), e.journal.Applied()
 	x.start = x.now.Mono
 	defer x.finish()

@@ -40,10 +40,10 @@ func (x *exchange) pass(normalised bool) {
 	x.stream(h, resp)
 }
 
-// passRange asks the origin for the ranges that are too far ahead of the fill.
+// passRange asks the origin for ranges that are too far ahead of the fill, or of what will not be stored.
 func (x *exchange) passRange() {
 	clear(x.w.Header())
-	x.res.Outcome, x.res.Collapse, x.res.Stored = cache.Pass, false, false
+	x.res.Outcome, x.res.Reason, x.res.Collapse, x.res.Stored = cache.Pass, cache.PassRange, false, false
 	x.pass(true)
 }
 

@@ -22,8 +22,7 @@ func (x *exchange) respond(o *cache.Object) {
 	if x.precluded(m) {
 		return
 	}
-	if spans, total, ok := x.ranges(o); ok {
-		x.respondRange(o, spans, total)
+	if x.wantsRange(m) && x.respondRange(o) {
 		return
 	}
 	h := x.w.Header()
@@ -99,7 +98,9 @@ func (x *exchange) send(b *cache.Body, start, end int64) bool {
 			return false
 		case wait != nil:
 			x.flush()
-			<-wait
+			if !x.waits(wait) {
+				return false
+			}
 			continue
 		}
 		if !x.write(p) {
@@ -110,67 +111,77 @@ func (x *exchange) send(b *cache.Body, start, end int64) bool {
 	return true
 }
 
-// ranges returns what of o the request asks for, when that is less than all (RFC 9110, section 14.2). Only the ranges of
-// a whole 200 to GET are looked at. An unsatisfiable range gives no spans.
-func (x *exchange) ranges(o *cache.Object) (spans []cache.Span, total int64, ok bool) {
-	m := o.Meta
-	if !x.q.Present.Has(cache.HasRange) || x.r.Method != http.MethodGet || m.Status != http.StatusOK {
-		return nil, 0, false
-	}
-	if !cache.RangeApplies(&x.q, m.ETag, m.LastModified, m.Date) {
-		return nil, 0, false
-	}
-	total, known := o.Own.Body.Length()
-	if !known {
-		if total, known = x.await(o.Own.Body); !known {
-			return nil, 0, false
-		}
-	}
-	field, _ := x.q.Fields.Value("Range", 0)
-	spans, result := cache.ParseRange(field, total)
-	return spans, total, result != cache.Whole
+// wantsRange reports whether the request asks for ranges that may be answered from m (RFC 9110, section 14.2): only those
+// of a whole 200 to GET.
+func (x *exchange) wantsRange(m *cache.Meta) bool {
+	return x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet && m.Status == http.StatusOK &&
+		cache.RangeApplies(&x.q, m.ETag, m.LastModified, m.Date)
 }
 
-// await waits for the end of a body of unknown length.
-func (x *exchange) await(b *cache.Body) (length int64, ok bool) {
+// respondRange answers with the parts of o that the request asks for. False: that is all of it.
+func (x *exchange) respondRange(o *cache.Object) bool {
+	total, known := x.await(o.Own.Body)
+	if !known {
+		if o.Own.Body.Streams() { // it will not be stored
+			x.passRange()
+		}
+		return x.sent || x.res.Aborted
+	}
+	field, _ := x.q.Fields.Value("Range", 0)
+	switch spans, result := cache.ParseRange(field, total); {
+	case result == cache.Whole:
+		return false
+	case result == cache.Unsatisfiable:
+		x.unsatisfiable(total)
+	case tooFarAhead(o.Own.Body, spans):
+		x.passRange()
+	default:
+		x.respondSpans(o, spans, total)
+	}
+	return true
+}
+
+// await returns the length of a body, waiting for its end where that alone tells. It is not known of a body that fails, of
+// one that is too large to be kept, and when the client leaves.
+func (x *exchange) await(b *cache.Body) (length int64, known bool) {
 	var r cache.Reader
 	b.Open(&r, b.Arrived())
 	defer r.Close()
 	for {
-		_, wait, err := r.Next(piece)
-		if err != nil {
-			return b.Length()
+		if length, known := b.Length(); known || b.Streams() {
+			return length, known && !b.Streams()
 		}
-		if wait != nil {
-			<-wait
+		_, wait, err := r.Next(piece)
+		if wait != nil && !x.waits(wait) || err != nil && err != io.EOF {
+			return 0, false
 		}
 	}
 }
 
-// respondRange answers with parts of o.
-func (x *exchange) respondRange(o *cache.Object, spans []cache.Span, total int64) {
-	h := x.w.Header()
-	if len(spans) == 0 {
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", total))
-		x.fail(http.StatusRequestedRangeNotSatisfiable, "", "the body has "+strconv.FormatInt(total, 10)+" bytes")
-		return
-	}
+func tooFarAhead(b *cache.Body, spans []cache.Span) bool {
 	furthest := slices.MaxFunc(spans, func(a, b cache.Span) int { return cmp.Compare(a.Start, b.Start) })
-	if b := o.Own.Body; !b.Complete() && furthest.Start > b.Arrived()+farAhead {
-		x.res.Reason = cache.PassRange
-		x.passRange()
-		return
-	}
+	return !b.Complete() && furthest.Start > b.Arrived()+farAhead
+}
+
+// unsatisfiable answers that the body of total bytes has nothing of what was asked for (RFC 9110, section 15.5.17).
+func (x *exchange) unsatisfiable(total int64) {
+	x.w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", total))
+	x.fail(http.StatusRequestedRangeNotSatisfiable, "", "the body has "+strconv.FormatInt(total, 10)+" bytes")
+}
+
+// respondSpans answers 206.
+func (x *exchange) respondSpans(o *cache.Object, spans []cache.Span, total int64) {
+	h := x.w.Header()
 	x.copyHead(h, o.Meta)
-	if len(spans) == 1 {
-		s := spans[0]
-		h.Set("Content-Range", contentRange(s, total))
-		h.Set("Content-Length", strconv.FormatInt(s.End-s.Start, 10))
-		x.head(http.StatusPartialContent)
-		x.send(o.Own.Body, s.Start, s.End)
+	if len(spans) > 1 {
+		x.respondParts(o, spans, total)
 		return
 	}
-	x.respondParts(o, spans, total)
+	s := spans[0]
+	h.Set("Content-Range", contentRange(s, total))
+	h.Set("Content-Length", strconv.FormatInt(s.Len(), 10))
+	x.head(http.StatusPartialContent)
+	x.send(o.Own.Body, s.Start, s.End)
 }
 
 // respondParts answers with several parts (RFC 9110, section 14.6).
@@ -180,7 +191,7 @@ func (x *exchange) respondParts(o *cache.Object, spans []cache.Span, total int64
 	heads, length := make([]string, len(spans)), int64(0)
 	for i, s := range spans {
 		heads[i] = partHead(boundary, contentType, contentRange(s, total))
-		length += int64(len(heads[i])) + s.End - s.Start
+		length += int64(len(heads[i])) + s.Len()
 	}
 	tail := "\r\n--" + boundary + "--\r\n"
 	h := x.w.Header()

@@ -35,6 +35,7 @@ type Result struct {
 	HasTTL    bool
 	Upstream  string        // address that answered, "" for none
 	Forward   time.Duration // time to the origin's head; 0 when none was asked
+	Asked     bool          // the request, or the one whose fetch it shares, went forward to the origin
 	Origin    int           // status the origin answered, 0 when none was asked or none came
 
 	// The answer.

@@ -63,9 +63,9 @@ func forwardReason(r *Result) string {
 	case cache.Hit, cache.Refuse:
 		return ""
 	case cache.Stale:
-		// Section 2.1: a stale response used without going forward is a hit. One used since the origin answered with an
-		// error went forward.
-		if r.Origin == 0 {
+		// Section 2.1: a stale response used without going forward is a hit. One used since the origin gave an error, or
+		// nothing, went forward.
+		if !r.Asked {
 			return ""
 		}
 		return "stale"

@@ -19,9 +19,9 @@ func TestCacheStatus(t *testing.T) {
 		{"hit", Result{Outcome: cache.Hit, Reason: cache.Fresh, HasTTL: true, TTL: 376 * time.Second}, "Selvage; hit; ttl=376"},
 		{"stale without going forward is a hit; section 2.4: ttl may be negative", Result{Outcome: cache.Stale, Reason: cache.StaleWhileRevalidate, HasTTL: true, TTL: -1500 * time.Millisecond},
 			"Selvage; hit; ttl=-2; detail=stale-while-revalidate"},
-		{"stale, the origin unreachable", Result{Outcome: cache.Stale, Reason: cache.StaleUnreachable, HasTTL: true, TTL: -412 * time.Second},
-			"Selvage; hit; ttl=-412; detail=stale-unreachable"},
-		{"stale, the origin answered with an error", Result{Outcome: cache.Stale, Reason: cache.StaleIfError, Origin: 503, HasTTL: true, TTL: -time.Second},
+		{"stale, the origin unreachable", Result{Outcome: cache.Stale, Reason: cache.StaleUnreachable, Asked: true, HasTTL: true, TTL: -412 * time.Second},
+			"Selvage; fwd=stale; ttl=-412; detail=stale-unreachable"},
+		{"stale, the origin answered with an error", Result{Outcome: cache.Stale, Reason: cache.StaleIfError, Asked: true, Origin: 503, HasTTL: true, TTL: -time.Second},
 			"Selvage; fwd=stale; fwd-status=503; ttl=-1; detail=stale-if-error"},
 		// Section 2.2: why it went forward.
 		{"uri-miss", Result{Outcome: cache.Miss, Reason: cache.URIMiss, Origin: 200, Stored: true, HasTTL: true, TTL: time.Minute},

@@ -2,10 +2,10 @@ package edge
 
 import (
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,28 +40,32 @@ func (x *exchange) tunnel(resp *http.Response) {
 		return
 	}
 	t := &tunnel{client: client, origin: origin, idle: x.conf.timeouts.Stream}
-	x.res.Bytes = t.run(buffered)
+	// What is buffered first, and then past net/http: its reader would cancel the request, and so the origin's side, at the
+	// client's end.
+	x.res.Bytes = t.run(io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), client))
 }
+
+// tunnelTail is how long the second direction of a tunnel may be silent once the first has ended.
+const tunnelTail = 30 * time.Second
 
 // tunnel is two copies and one idle limit.
 type tunnel struct {
-	client net.Conn
+	client io.ReadWriteCloser
 	origin io.ReadWriteCloser
 	idle   time.Duration
 	timer  *time.Timer
+	half   atomic.Bool // one direction has ended
 }
 
-// run copies both ways until both have ended, and returns the bytes sent to the client.
+// run copies both ways until both have ended, and returns the bytes sent to the client. One end does not cut off what still
+// comes the other way.
 func (t *tunnel) run(fromClient io.Reader) (sent int64) {
 	t.timer = time.AfterFunc(t.idle, t.end)
 	defer t.timer.Stop()
+	defer t.end()
 	var up sync.WaitGroup
-	up.Go(func() {
-		t.copy(t.origin, fromClient)
-		t.end()
-	})
-	sent = t.copy(t.client, t.origin)
-	t.end()
+	up.Go(func() { t.move(t.origin, fromClient) })
+	sent = t.move(t.client, t.origin)
 	up.Wait()
 	return sent
 }
@@ -71,20 +75,46 @@ func (t *tunnel) end() {
 	t.origin.Close()
 }
 
-func (t *tunnel) copy(to io.Writer, from io.Reader) (n int64) {
+// move copies in one direction, and passes its end on. A direction that breaks takes the other with it.
+func (t *tunnel) move(to io.WriteCloser, from io.Reader) int64 {
+	n, err := t.copy(to, from)
+	half, ok := to.(interface{ CloseWrite() error })
+	if err != nil || !ok || half.CloseWrite() != nil {
+		t.end()
+		return n
+	}
+	t.half.Store(true)
+	t.moved()
+	return n
+}
+
+// moved begins the wait for the next bytes, either way.
+func (t *tunnel) moved() {
+	if t.half.Load() {
+		t.timer.Reset(min(t.idle, tunnelTail))
+	} else {
+		t.timer.Reset(t.idle)
+	}
+}
+
+func (t *tunnel) copy(to io.Writer, from io.Reader) (n int64, err error) {
 	buf := buffers.get()
 	defer buffers.put(buf)
 	for {
 		k, err := from.Read(*buf)
 		if k > 0 {
-			t.timer.Reset(t.idle)
+			t.moved()
 			if _, err := to.Write((*buf)[:k]); err != nil {
-				return n
+				return n, err
 			}
 			n += int64(k)
 		}
-		if err != nil {
-			return n
+		switch err {
+		case nil:
+		case io.EOF:
+			return n, nil
+		default:
+			return n, err
 		}
 	}
 }

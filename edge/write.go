@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// piece is the most that is written before progress is looked at again.
+// piece is the most that is written at once.
 const piece = 256 << 10
 
 // head sends the final status and header section.
@@ -25,30 +25,27 @@ func (x *exchange) sending(status int) {
 	x.res.First = x.clock.Now().Mono.Sub(x.start)
 }
 
-// write sends bytes of the body. On HTTP/1 the connection measures progress; on HTTP/2 many streams share one, so each
-// gets a deadline for every piece.
+// write sends bytes of the body. That the client takes them in time is for the connection to see, and for the stream.
 func (x *exchange) write(p []byte) bool {
-	for len(p) > 0 {
-		n := min(len(p), piece)
-		if x.r.ProtoMajor >= 2 {
-			x.armWrite()
-		}
-		sent, err := x.w.Write(p[:n])
-		x.res.Bytes += int64(sent)
-		if err != nil {
-			x.cut("client: " + err.Error())
-			return false
-		}
-		p = p[n:]
+	sent, err := x.w.Write(p)
+	x.res.Bytes += int64(sent)
+	if err != nil {
+		x.cut("client: " + err.Error())
 	}
-	return true
+	return err == nil
 }
 
-func (x *exchange) armWrite() {
-	now := time.Now()
-	if now.Sub(x.armed) > time.Second {
-		x.armed = now
-		x.out.SetWriteDeadline(now.Add(x.conf.timeouts.Write))
+// waits returns when changed is closed. False: the client has left meanwhile.
+func (x *exchange) waits(changed <-chan struct{}) bool {
+	select {
+	case <-changed:
+		return true
+	case <-x.r.Context().Done():
+		if !x.sent {
+			x.res.Status = statusClientGone
+		}
+		x.cut("client: left in mid-answer")
+		return false
 	}
 }
 

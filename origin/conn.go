@@ -30,6 +30,8 @@ type conn struct {
 	follower follower
 	x        *exchange // in flight, nil between two
 	served   bool      // an exchange was begun here
+	kept     bool      // and another before it
+	unasked  bool      // no byte of the exchange's request was written, so no answer to it can have come
 }
 
 func newConn(c net.Conn, w *wire, upstream string) *conn {
@@ -40,7 +42,8 @@ func newConn(c net.Conn, w *wire, upstream string) *conn {
 func (c *conn) begin(x *exchange) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.x, c.served = x, true
+	c.kept = c.served
+	c.x, c.served, c.unasked = x, true, true
 	c.follower.begin(x.method, x.upgrade)
 }
 
@@ -68,6 +71,10 @@ func (c *conn) Read(p []byte) (int, error) {
 func (c *conn) take(burst []byte, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.unasked && c.kept && len(burst) > 0 { // as between two exchanges: another connection may be tried
+		c.ready, c.err = nil, io.EOF
+		return
+	}
 	n, failure := c.follower.follow(burst)
 	if c.x != nil {
 		c.x.gotControl(c.follower.control)
@@ -156,6 +163,11 @@ func (c *conn) writable() (*exchange, error) {
 	if c.x != nil && c.x.ctx.Err() != nil {
 		return nil, context.Cause(c.x.ctx)
 	}
+	if c.unasked && c.kept && c.wire == nil && hasInput(c.Conn) {
+		// The second of two answers to the request before, say. Once ours is sent it would be taken for the answer to that.
+		return nil, net.ErrClosed
+	}
+	c.unasked = false
 	return c.x, nil
 }
 

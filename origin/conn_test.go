@@ -44,6 +44,73 @@ func TestUnaskedBytesEndTheConnection(t *testing.T) {
 	}
 }
 
+// TestAnAnswerBeforeItsRequestIsNone: it came for nobody, and the request may go elsewhere.
+func TestAnAnswerBeforeItsRequestIsNone(t *testing.T) {
+	c := newConn(&bursts{coming: []string{ok2, ok2}}, nil, "origin.test:80")
+	p := make([]byte, 1024)
+	begin(t, c)
+	io.WriteString(c, "GET / HTTP/1.1\r\n")
+	if n, err := c.Read(p); n != len(ok2) || err != nil {
+		t.Fatalf("Read = %d, %v; want the answer", n, err)
+	}
+	begin(t, c)
+	if n, err := c.Read(p); n != 0 || err != io.EOF {
+		t.Errorf("Read = %d, %v; want 0, EOF", n, err)
+	}
+}
+
+// TestNoRequestFollowsUnaskedBytes that nobody has read yet. They wait in the kernel, so the socket is a real one.
+func TestNoRequestFollowsUnaskedBytes(t *testing.T) {
+	for name, unasked := range map[string]func(far *net.TCPConn){
+		"an answer": func(far *net.TCPConn) { io.WriteString(far, ok2) },
+		"the end":   func(far *net.TCPConn) { far.CloseWrite() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			near, far := socketPair(t)
+			c := newConn(near, nil, "origin.test:80")
+			begin(t, c)
+			io.WriteString(c, "GET / HTTP/1.1\r\n")
+			io.WriteString(far, ok2)
+			if n, err := c.Read(make([]byte, 1024)); n != len(ok2) || err != nil {
+				t.Fatalf("Read = %d, %v; want the answer", n, err)
+			}
+			unasked(far)
+			raw, _ := near.SyscallConn()
+			raw.Read(func(uintptr) bool { return hasInput(near) }) // returns when it has
+			begin(t, c)
+			if n, err := io.WriteString(c, "GET / HTTP/1.1\r\n"); n != 0 || !errors.Is(err, net.ErrClosed) {
+				t.Errorf("Write = %d, %v; want 0, closed", n, err)
+			}
+		})
+	}
+}
+
+func begin(t *testing.T, c *conn) {
+	t.Helper()
+	c.begin(newExchange(newRequest(t, "GET", "/", nil), "origin.test:80", testConfig().Timeouts))
+}
+
+// socketPair returns the two ends of a connection.
+func socketPair(t *testing.T) (near, far *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	other, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Close() })
+	return c.(*net.TCPConn), other.(*net.TCPConn)
+}
+
 // TestNothingIsWrittenForAFailedExchange: what gotConn relies on.
 func TestNothingIsWrittenForAFailedExchange(t *testing.T) {
 	wire := new(bursts)

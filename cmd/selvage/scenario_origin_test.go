@@ -195,10 +195,10 @@ func (r *rule) fits(q *received, expand func(string) string) bool {
 }
 
 // asksFor reports whether the request has the method ("" is any) and the target; a target without ? fits any query.
-func (q *received) asksFor(method, target string) bool {
-	got := q.target
+func (r *received) asksFor(method, target string) bool {
+	got := r.target
 	if !strings.Contains(target, "?") {
 		got, _, _ = strings.Cut(got, "?")
 	}
-	return (method == "" || method == q.method) && got == target
+	return (method == "" || method == r.method) && got == target
 }

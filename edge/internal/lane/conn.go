@@ -73,7 +73,7 @@ type tlsConn struct {
 
 func newConn(l *link, on stream) *conn {
 	c := &conn{stream: on, link: l, wake: make(chan struct{}, 1)}
-	cut := c.cutIdle
+	cut := c.cutWait
 	l.cut.Store(&cut)
 	return c
 }
@@ -176,6 +176,7 @@ func (c *conn) readMore() error {
 func (c *conn) accept() {
 	c.yield()
 	c.link.enter(active)
+	c.link.requests.Add(1)
 	c.served = true
 	c.cleared, c.state = int64(c.head.next), watch
 	switch {
@@ -192,7 +193,7 @@ func (c *conn) accept() {
 // when net/http is idle.
 func (c *conn) refuse(f *fault) error {
 	c.link.srv.refused(c.link, f, c.in.bytes())
-	if _, err := c.stream.Write(f.answer(time.Now())); err == nil {
+	if _, err := c.stream.Write(f.answer(time.Now())); err == nil && !c.link.evicted.Load() {
 		linger(c.stream, c.CloseWrite)
 	}
 	return c.die(io.EOF)

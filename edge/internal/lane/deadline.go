@@ -11,6 +11,12 @@ import (
 // crosses our decision on the wire is still served.
 const idleGrace = 250 * time.Millisecond
 
+// Longer ones, when a place is wanted.
+const (
+	headGrace    = time.Second     // to send the rest of a head
+	regularGrace = 5 * time.Second // to a client that has come back before
+)
+
 // await makes the deadline ours. The first head is expected sooner than the next one: nobody connects to be silent.
 func (c *conn) await() {
 	settings := c.link.srv.settings.Load()
@@ -38,7 +44,7 @@ func (c *conn) begin() {
 	}
 	c.mu.Unlock()
 	if began {
-		c.link.enter(active)
+		c.link.enter(opening)
 	}
 }
 
@@ -59,11 +65,11 @@ func (c *conn) expectLocked(patience time.Duration) {
 	_ = c.stream.SetReadDeadline(deadline)
 }
 
-// cutIdle ends the wait at the given time if no byte of a head has come.
-func (c *conn) cutIdle(at time.Time) bool {
+// cutWait ends the wait for a head at the given time; with heads, also when a part of it has come.
+func (c *conn) cutWait(at time.Time, heads bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.quiet && c.stream.SetReadDeadline(at) == nil
+	return (c.quiet || heads && c.waiting) && c.stream.SetReadDeadline(at) == nil
 }
 
 // SetReadDeadline is net/http's and the handler's. It has no effect on the wait for a head.

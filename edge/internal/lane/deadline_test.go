@@ -176,6 +176,10 @@ func TestStuckReader(t *testing.T) {
 			if err := <-done; !errors.Is(err, os.ErrDeadlineExceeded) || !aboutPatience(time.Since(start), want) {
 				t.Errorf("error %v after %v, want a deadline after %v", err, time.Since(start), want)
 			}
+			synctest.Wait()
+			if left, _ := io.ReadAll(c); len(left) > 0 {
+				t.Errorf("%d bytes are still kept for it", len(left))
+			}
 		})
 	}
 }

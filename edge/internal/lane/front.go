@@ -67,6 +67,7 @@ func connState2(nc net.Conn, state http.ConnState) {
 		l.enter(idle)
 	case http.StateActive:
 		l.enter(active)
+		l.requests.Add(1)
 	}
 }
 

@@ -212,6 +212,7 @@ func TestHTTP2ShutWindow(t *testing.T) {
 		}, testTimeouts.Write},
 		{"no patience", func(w http.ResponseWriter, rc *http.ResponseController) {
 			w.(http.Flusher).Flush()
+			synctest.Wait() // the head is out
 			_ = rc.SetWriteDeadline(time.Unix(1, 0))
 			_, _ = w.Write(make([]byte, 1<<10))
 		}, 0},

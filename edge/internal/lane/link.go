@@ -23,9 +23,7 @@ type Info struct {
 // Reset closes the connection so that the client sees a reset and not an end: for an answer that broke off and whose end
 // only the connection's would mark.
 func (i *Info) Reset() {
-	if c, ok := i.link.Conn.(interface{ SetLinger(int) error }); ok {
-		_ = c.SetLinger(0)
-	}
+	i.link.discard()
 	_ = i.link.Close()
 }
 
@@ -37,14 +35,15 @@ type link struct {
 	srv    *Server
 	agreed *tls.ConnectionState // of HTTP/2: what every request is told; immutable once handed over
 
-	// cut brings the read deadline forward if nothing is under way on the connection. Set before the link is registered,
-	// or by the goroutine that still shakes hands on it.
-	cut atomic.Pointer[func(at time.Time) bool]
+	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where
+	// that may be cut too. Set before the link is registered, or by the goroutine that still shakes hands on it.
+	cut atomic.Pointer[func(at time.Time, heads bool) bool]
 
-	phase     atomic.Int32 // phase
-	idleSince atomic.Int64 // Unix nanoseconds; holds while phase is idle
-	evicted   atomic.Bool  // told to leave; changed under the registry's mu
-	closed    sync.Once
+	phase    atomic.Int32 // phase
+	since    atomic.Int64 // Unix nanoseconds: the beginning of the phase, if that is idle or opening
+	requests atomic.Int64 // handed up; over HTTP/2 the times it became busy
+	evicted  atomic.Bool  // told to leave; changed under the registry's mu
+	closed   sync.Once
 
 	// guarded by writing
 	writing  sync.Mutex
@@ -58,13 +57,14 @@ type phase int32
 const (
 	handshaking phase = iota
 	idle              // between two requests, or before the first
+	opening           // part of a head has come
 	active            // a request is under way
 	tunnel            // hijacked
 )
 
 func (l *link) enter(p phase) {
-	if p == idle {
-		l.idleSince.Store(time.Now().UnixNano())
+	if p == idle || p == opening {
+		l.since.Store(time.Now().UnixNano())
 	}
 	l.phase.Store(int32(p))
 	switch {
@@ -103,6 +103,7 @@ func (l *link) writeOn(p []byte) (int, error) {
 			return n, l.unlessTimeout(err)
 		}
 		if patience := l.patienceNow(); patience < 0 || patience > 0 && time.Since(start) >= patience {
+			l.discard() // or the kernel would keep megabytes on offer to a client that takes none
 			return 0, err
 		}
 	}
@@ -190,6 +191,13 @@ func (l *link) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
+// discard has Close drop what the kernel has not sent yet; the client sees a reset.
+func (l *link) discard() {
+	if c, ok := l.Conn.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0) // an error leaves it to the kernel's patience
+	}
+}
+
 // Close closes the socket and leaves the registry. It never blocks.
 func (l *link) Close() error {
 	err := net.ErrClosed
@@ -204,13 +212,31 @@ func (l *link) Close() error {
 }
 
 // cutIdle ends the wait of an idle connection at the given time. False: something is under way.
-func (l *link) cutIdle(at time.Time) bool {
+func (l *link) cutIdle(at time.Time) bool { return l.cutWait(at, false) }
+
+func (l *link) cutWait(at time.Time, heads bool) bool {
 	cut := l.cut.Load()
-	return cut != nil && (*cut)(at)
+	return cut != nil && (*cut)(at, heads)
+}
+
+// graceEnd is when l may be made to leave for another, if its place is wanted; ok is false for one that may not. Who has come
+// for a second request is a regular, and keeps its place while others have sent nothing, one request, or part of a head.
+func (l *link) graceEnd() (end time.Time, ok bool) {
+	end = time.Unix(0, l.since.Load())
+	switch phase(l.phase.Load()) {
+	case idle:
+		if l.requests.Load() > 1 {
+			return end.Add(regularGrace), true
+		}
+		return end.Add(idleGrace), true
+	case opening:
+		return end.Add(headGrace), true
+	}
+	return end, false
 }
 
 // cutWaiting is the cut of a link on which no HTTP/1 connection reads: in a handshake, and under HTTP/2.
-func (l *link) cutWaiting(at time.Time) bool {
+func (l *link) cutWaiting(at time.Time, _ bool) bool {
 	if phase(l.phase.Load()) == active {
 		return false
 	}

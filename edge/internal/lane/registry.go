@@ -28,8 +28,8 @@ func newRegistry(maxLinks int) *registry {
 	return r
 }
 
-// admit registers l as soon as there is room. When all places are taken the connection that has been idle longest makes
-// way. Handshakes may hold half of the places: those that never end must not shut everyone out. False: the server closes.
+// admit registers l as soon as there is room. When all places are taken the connection whose grace ends first makes way: of
+// those that are alike, the one that has been waiting longest. Handshakes may hold half of the places: those that never end must not shut everyone out. False: the server closes.
 func (r *registry) admit(l *link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,27 +67,33 @@ func (r *registry) shaken() {
 	r.changed.Broadcast()
 }
 
-// evictLocked cuts the connection that has been idle longest, if there is one. One that has just come gets its grace.
+// evictLocked cuts the connection whose grace ends first, if there is one, at that end.
 func (r *registry) evictLocked() {
 	for {
-		var oldest *link
-		for l := range r.links {
-			if !l.evicted.Load() && phase(l.phase.Load()) == idle && (oldest == nil || l.idleSince.Load() < oldest.idleSince.Load()) {
-				oldest = l
-			}
-		}
-		if oldest == nil {
+		first, end := r.firstToLeaveLocked()
+		if first == nil {
 			return
 		}
 		// Marked first: a request that comes at the same moment must find the mark to take it off.
-		oldest.evicted.Store(true)
+		first.evicted.Store(true)
 		r.evicted++
-		if oldest.cutIdle(time.Unix(0, oldest.idleSince.Load()).Add(idleGrace)) {
+		if first.cutWait(end, true) {
 			return
 		}
-		r.spareLocked(oldest)
-		oldest.phase.CompareAndSwap(int32(idle), int32(active))
+		r.spareLocked(first)
+		if !first.phase.CompareAndSwap(int32(idle), int32(active)) {
+			first.phase.CompareAndSwap(int32(opening), int32(active))
+		}
 	}
+}
+
+func (r *registry) firstToLeaveLocked() (first *link, end time.Time) {
+	for l := range r.links {
+		if at, ok := l.graceEnd(); ok && !l.evicted.Load() && (first == nil || at.Before(end)) {
+			first, end = l, at
+		}
+	}
+	return first, end
 }
 
 // spare takes back that l was told to leave: a request came first.

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type memConn struct {
 	in, out     *half
 	read, write deadline
+	discards    bool // Close drops what has not been read; guarded by out.mu
 }
 
 // half is one direction.
@@ -161,10 +162,22 @@ func (c *memConn) CloseWrite() error {
 
 func (c *memConn) Close() error {
 	_ = c.CloseWrite()
+	c.out.mu.Lock()
+	if c.discards {
+		c.out.buf = nil
+	}
+	c.out.mu.Unlock()
 	c.in.mu.Lock()
 	defer c.in.mu.Unlock()
 	c.in.gone = true
 	c.in.notifyLocked()
+	return nil
+}
+
+func (c *memConn) SetLinger(seconds int) error {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.discards = seconds == 0
 	return nil
 }
 

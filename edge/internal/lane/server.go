@@ -240,7 +240,7 @@ func (s *Server) Stats() Stats {
 	s.counting.Lock()
 	defer s.counting.Unlock()
 	return Stats{
-		Handshaking: n[handshaking], Idle: n[idle], Active: n[active], Tunnels: n[tunnel],
+		Handshaking: n[handshaking], Idle: n[idle], Active: n[opening] + n[active], Tunnels: n[tunnel],
 		Accepted: s.accepted.Load(), AcceptErrors: s.failed.Load(), Refused: maps.Clone(s.counts),
 	}
 }

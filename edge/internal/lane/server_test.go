@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -140,11 +141,54 @@ func TestConnLimitSpares(t *testing.T) {
 	})
 }
 
+// TestRegularsKeepTheirPlaces while others take what they can get: silent ones, ones with a request each, and ones that send
+// a head bit by bit. Nor do those keep a new client out for long. T23.
+func TestRegularsKeepTheirPlaces(t *testing.T) {
+	for name, sent := range map[string]string{"silent": "", "one request": "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "part of a head": "GET / HTTP/1.1\r\nHo"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, echo, func(c *Config) { c.Conns = 4 }).start(nil)
+				regular := r.l.dial()
+				again := func() {
+					t.Helper()
+					send(t, regular, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+					readAnswer(t, bufio.NewReader(regular))
+					advance(regularGrace / 2)
+				}
+				again()
+				again()
+				var crowd sync.WaitGroup
+				defer crowd.Wait()
+				for range 20 {
+					crowd.Go(func() {
+						c := r.l.dial()
+						defer c.Close()
+						_, _ = io.WriteString(c, sent)
+						_, _ = io.Copy(io.Discard, c)
+					})
+				}
+				again()
+				again()
+				start := time.Now()
+				fresh := r.l.dial()
+				send(t, fresh, getClose)
+				if got := readStatuses(t, bufio.NewReader(fresh)); !slices.Equal(got, []int{200}) {
+					t.Errorf("a new client: %v, want 200", got)
+				}
+				if waited := time.Since(start); waited > 8*headGrace {
+					t.Errorf("a new client waited %v", waited)
+				}
+				_, _ = regular.Close(), fresh.Close()
+			})
+		})
+	}
+}
+
 // TestEvictRaces: a link that turns out to be busy when it is told to make way is not counted as leaving.
 func TestEvictRaces(t *testing.T) {
 	r := newRig(t, echo, nil)
 	l := &link{srv: r.Server}
-	busy := func(time.Time) bool { return false }
+	busy := func(time.Time, bool) bool { return false }
 	l.cut.Store(&busy)
 	l.enter(idle)
 	if !r.links.admit(l) {

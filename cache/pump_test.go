@@ -1,0 +1,112 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestBodyTooLargeBecomesAStream(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // largest object 128 KiB
+		big := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB, of unknown length
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return reply(200, strings.NewReader(big), -1, "Cache-Control: max-age=60"), nil
+		}
+		a := b.fill(b.query("/a"), nil, false)
+		body, err := b.body(a)
+		if body != big || err != nil {
+			t.Errorf("%d bytes, %v, want all %d", len(body), err, len(big))
+		}
+		synctest.Wait()
+		if b.Objects() != 0 {
+			t.Error("it was stored")
+		}
+		if _, d := b.look(b.query("/a")); d.Reason != PassHitForMiss {
+			t.Errorf("afterwards: %s, want %s", d.Reason, PassHitForMiss)
+		}
+		if !b.budget.TryAcquire(b.max) {
+			t.Error("the budget was not given back")
+		}
+	})
+}
+
+func TestStreamWaitsForItsFastestReaderAndLeavesTheSlowBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBody(-1)
+		b.stream(8)
+		fast, slow := b.NewReader(0), b.NewReader(0)
+		b.Release()
+		added := atomic.Int64{}
+		go func() {
+			for range 10 {
+				b.room(nil)
+				b.append([]byte("abcd"))
+				added.Add(4)
+			}
+			b.finish(nil)
+		}()
+		synctest.Wait()
+		if n := added.Load(); n != 8 {
+			t.Fatalf("%d bytes held with nobody reading, want the window of 8", n)
+		}
+		var got int
+		for {
+			p, wait, err := fast.Next(100)
+			if err == io.EOF {
+				break
+			}
+			if wait != nil {
+				<-wait
+			}
+			got += len(p)
+		}
+		if got != 40 {
+			t.Errorf("the fast reader got %d bytes, want 40", got)
+		}
+		if _, _, err := slow.Next(100); err != ErrFellBehind {
+			t.Errorf("the slow reader: %v, want %v", err, ErrFellBehind)
+		}
+	})
+}
+
+func TestStreamNobodyReadsIsAbandoned(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+		ended := false
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			context.AfterFunc(ctx, func() { ended = true })
+			return reply(200, endless{}, -1, "Cache-Control: max-age=60"), nil
+		}
+		a := b.fill(b.query("/a"), nil, false)
+		synctest.Wait()
+		a.Object.Own.Body.Release()
+		synctest.Wait()
+		if !ended {
+			t.Error("the fetch goes on with nobody reading")
+		}
+	})
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestFillsTogetherAreBounded(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // 128 KiB of fills
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			return reply(200, &trickle{ctx: ctx, steps: []string{"x"}, every: time.Hour}, 100<<10, "Cache-Control: max-age=60"), nil
+		}
+		b.fill(b.query("/a"), nil, false)
+		begin := time.Now()
+		if a := b.fill(b.query("/b"), nil, false); a.Err != ErrBusy {
+			t.Errorf("err = %v, want %v", a.Err, ErrBusy)
+		}
+		if took := time.Since(begin); took != budgetWait {
+			t.Errorf("it waited %v, want %v", took, budgetWait)
+		}
+	})
+}
