@@ -98,7 +98,7 @@ func TestLeaderMayLeaveWithoutFailingTheOthers(t *testing.T) {
 }
 
 func TestVariantsAreClaimedInParallelOnceVaryIsKnown(t *testing.T) {
-	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+	inBubble(t, noPurges{}, 8<<20, func(t *testing.T, b *bench) {
 		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
 			time.Sleep(time.Second)
 			return replyText(strconv.FormatInt(n, 10), "Cache-Control: max-age=60", "Vary: X-Kind"), nil

@@ -159,8 +159,34 @@ func (s *Store) variant(q *Query) string {
 	return ""
 }
 
-// attempt asks the origin and judges its answer.
+// attempt asks the origin, once there is room for what it may answer. That also bounds the number of fetches: those that
+// nobody waits for any more, too.
 func (s *Store) attempt(f *Fill) Answer {
+	if err := s.reserve(s.ctx, s.entry()); err != nil {
+		return Answer{Err: err}
+	}
+	a, kept := s.exchange(f)
+	if !kept {
+		s.budget.Release(s.entry())
+	}
+	return a
+}
+
+// entry is the room that every fetch takes.
+func (s *Store) entry() int64 { return min(firstChunk, s.max) }
+
+// reserve waits for room among the bodies that are filling.
+func (s *Store) reserve(ctx context.Context, bytes int64) error {
+	ctx, cancel := context.WithTimeout(ctx, budgetWait)
+	defer cancel()
+	if s.budget.Acquire(ctx, bytes) != nil {
+		return ErrBusy
+	}
+	return nil
+}
+
+// exchange judges what the origin answers. kept: a body is filling, and has taken over the room.
+func (s *Store) exchange(f *Fill) (a Answer, kept bool) {
 	ctx, cancel := context.WithCancel(s.ctx)
 	for validate := f.Stale; ; {
 		epoch := s.purges.Applied() // before the origin is asked: what is purged from here on purges this too
@@ -170,7 +196,7 @@ func (s *Store) attempt(f *Fill) Answer {
 		r, resp, err := s.ask(ctx, f, validate)
 		if err != nil {
 			cancel()
-			return s.failed(f, Answer{Err: err})
+			return s.failed(f, Answer{Err: err}), false
 		}
 		resp.Body = &cancelBody{resp.Body, cancel}
 		switch {
@@ -182,10 +208,11 @@ func (s *Store) attempt(f *Fill) Answer {
 				continue
 			}
 			resp.Body.Close()
-			return s.validated(f, validate, r, epoch)
+			return s.validated(f, validate, r, epoch), false
 		case resp.StatusCode == http.StatusNotModified, resp.StatusCode == http.StatusPartialContent:
 			resp.Body.Close()
-			return s.failed(f, Answer{Status: r.Status, Err: fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, r.Status)})
+			err := fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, r.Status)
+			return s.failed(f, Answer{Status: r.Status, Err: err}), false
 		}
 		return s.received(ctx, f, r, resp, epoch)
 	}
@@ -229,8 +256,8 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 }
 
 // received judges a whole answer, and begins to keep it if it may be kept.
-func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.Response, epoch uint64) Answer {
-	a := Answer{Status: r.Status, Admission: Admit(f.Query, f.Policy, r)}
+func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.Response, epoch uint64) (a Answer, kept bool) {
+	a = Answer{Status: r.Status, Admission: Admit(f.Query, f.Policy, r)}
 	a.Admission.Meta.Epoch = epoch
 	if IsErrorStatus(r.Status) {
 		s.failed(f, a)
@@ -243,15 +270,19 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 	shared := sharedError(a.Admission) && !f.Alone
 	if !a.Admission.Store && !shared {
 		a.Response = resp
-		return a
+		return a, false
 	}
-	p := &pump{store: s, fill: f, from: resp.Body, keep: a.Admission.Store, limit: s.max, most: f.Policy.limit(s.MaxObject())}
-	if p.limit = min(p.limit, p.most); shared {
+	most := f.Policy.limit(s.MaxObject())
+	p := &pump{
+		store: s, fill: f, from: resp.Body, keep: a.Admission.Store, limit: min(most, s.max), most: most,
+		budget: s.budget, reserved: s.entry(),
+	}
+	if shared {
 		p.limit = min(errorBody, s.max)
 	}
-	if err := p.reserve(ctx, r.Length); err != nil {
+	if err := p.begin(ctx, r.Length); err != nil {
 		resp.Body.Close()
-		return Answer{Status: r.Status, Err: err}
+		return Answer{Status: r.Status, Err: err}, false
 	}
 	a.Object = s.newObject(f.Query, a.Admission.Meta, newBody(r.Length))
 	p.object = a.Object
@@ -259,7 +290,7 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 		s.offer(a.Object)
 	}
 	s.fills.Go(p.run)
-	return a
+	return a, true
 }
 
 func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {

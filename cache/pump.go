@@ -36,15 +36,16 @@ type pump struct {
 	down     *disk.Writer // to the disk, of a body that memory will not keep; nil before and without
 }
 
-// reserve waits for room for the beginning of a body of the given length, -1 for unknown.
-func (p *pump) reserve(ctx context.Context, length int64) error {
-	want := min(p.next(0, length), p.limit)
-	ctx, cancel := context.WithTimeout(ctx, budgetWait)
-	defer cancel()
-	if err := p.store.budget.Acquire(ctx, want); err != nil {
-		return ErrBusy
+// begin waits for room for the first chunk of a body of the given length, -1 for unknown, beyond what every fetch has.
+func (p *pump) begin(ctx context.Context, length int64) error {
+	missing := min(p.next(0, length), p.limit) - p.reserved
+	if missing <= 0 {
+		return nil
 	}
-	p.budget, p.reserved = p.store.budget, want
+	if err := p.store.reserve(ctx, missing); err != nil {
+		return err
+	}
+	p.reserved += missing
 	return nil
 }
 

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -108,5 +109,31 @@ func TestFillsTogetherAreBounded(t *testing.T) {
 		if took := time.Since(begin); took != budgetWait {
 			t.Errorf("it waited %v, want %v", took, budgetWait)
 		}
+	})
+}
+
+// A fetch whose client has gone goes on, so it is their number that has to be bounded, before there is any answer.
+func TestFetchesAreBoundedBeforeTheirAnswer(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		var busy atomic.Int64
+		for i := range 100 {
+			go func() {
+				if b.fill(b.query(fmt.Sprint("/", i)), nil, false).Err == ErrBusy {
+					busy.Add(1)
+				}
+			}()
+		}
+		time.Sleep(budgetWait + time.Second)
+		if n := b.asked.Load(); n != b.max/firstChunk {
+			t.Errorf("%d fetches at once, want %d", n, b.max/firstChunk)
+		}
+		if n := busy.Load(); n != 100-b.max/firstChunk {
+			t.Errorf("%d requests were told to come back, want %d", n, 100-b.max/firstChunk)
+		}
+		b.cancel()
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -74,9 +73,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // dropTrailers removes what may not come behind a body: fields that would have been judged, or removed, in the head.
 func dropTrailers(t http.Header) {
 	maps.DeleteFunc(t, func(name string, _ []string) bool {
-		return cache.HopByHop(name) || name == "Cookie" || strings.Contains(name, "_") ||
-			slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes) ||
-			slices.Contains(removedFields, name) || hasAnyPrefix(name, removedPrefixes)
+		return cache.HopByHop(name) || name == "Cookie" || withheld(name) ||
+			slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes)
 	})
 }
 

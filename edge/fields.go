@@ -45,6 +45,17 @@ func checkFields(h http.Header) (status int, reason string) {
 	return 0, ""
 }
 
+// dropNominated removes the fields that Connection names (RFC 9110, section 7.6.1), before any rule looks: a route, a key or
+// a variant chosen by a field that the origin is then not shown would file the answer for its absence under its presence.
+// The fields of the connection itself stay for those who read them.
+func dropNominated(h http.Header) {
+	for option := range members(h["Connection"]) {
+		if name := http.CanonicalHeaderKey(option); !cache.HopByHop(name) {
+			delete(h, name)
+		}
+	}
+}
+
 func hasAnyPrefix(s string, prefixes []string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(s, prefix) })
 }
@@ -54,20 +65,46 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 // methods, paths and client addresses), and no cache key has them: a client that may send them may poison the cache.
 var (
 	removedFields = []string{
-		"Front-End-Https", "Proxy", "True-Client-Ip", "X-Client-Ip", "X-Method-Override", "X-Original-Url", "X-Real-Ip",
-		"X-Rewrite-Url", "X-Url-Scheme",
+		"Client-Ip", "Front-End-Https", "Proxy", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
+		"X-Http-Host-Override", "X-Method-Override", "X-Real-Ip", "X-Rewrite-Url", "X-Scheme", "X-Script-Name", "X-Url-Scheme",
 		"Http2-Settings", // of an upgrade to h2c, which would open a tunnel past every check (RFC 9113, section 3.1)
 		"Content-Length", // written anew by whoever sends the body
 	}
-	removedPrefixes = []string{"X-Forwarded", "X-Http-Method"}
+	removedPrefixes = []string{"Forwarded-", "X-Forwarded", "X-Http-Method", "X-Original-"}
 )
+
+// withheld reports whether a client's field of that name never reaches an origin. Some of the names we send ourselves.
+func withheld(name string) bool {
+	return slices.Contains(removedFields, name) || hasAnyPrefix(name, removedPrefixes) || strings.Contains(name, "_")
+}
+
+// sentFields are the fields of a request as the origin sees them, for Vary and keys: two requests are alike if what was sent
+// for them is (RFC 9111, section 4.1), not if their clients claimed the same.
+type sentFields struct {
+	header http.Header
+	client clientInfo
+}
+
+// Value returns the i-th line of a field: of those that announce the client, ours.
+func (f *sentFields) Value(name string, i int) (string, bool) {
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded":
+		ours := http.Header{}
+		f.client.announce(f.header, ours)
+		return cache.HeaderFields(ours).Value(name, i)
+	}
+	if withheld(name) {
+		return "", false
+	}
+	return cache.HeaderFields(f.header).Value(name, i)
+}
 
 // outboundHeader returns the fields of a request as they go to the origin: a new map that shares no slice with in that it
 // changes. proto is the version the request came with. A protocol upgrade is left out; who wants one adds it.
 func outboundHeader(in http.Header, c clientInfo, proto string, id identity) http.Header {
 	out := withoutHopByHop(in)
 	maps.DeleteFunc(out, func(name string, _ []string) bool {
-		return slices.Contains(removedFields, name) || hasAnyPrefix(name, removedPrefixes) || strings.Contains(name, "_")
+		return withheld(name)
 	})
 	if acceptsTrailers(in) {
 		out["Te"] = []string{"trailers"}

@@ -52,6 +52,8 @@ func TestOutboundHeader(t *testing.T) {
 		"X-Forwarded-Port": {"1"}, "X-Forwarded-Server": {"1"}, "X-Forwarded-Prefix": {"1"}, "X-Forwarded": {"1"}, "X-Real-Ip": {"1"},
 		"True-Client-Ip": {"1"}, "X-Client-Ip": {"1"}, "X-Url-Scheme": {"1"}, "Front-End-Https": {"1"}, "X-Http-Method": {"1"},
 		"X-Http-Method-Override": {"1"}, "X-Method-Override": {"1"}, "X-Original-Url": {"1"}, "X-Rewrite-Url": {"1"},
+		"X-Host": {"1"}, "X-Http-Host-Override": {"1"}, "X-Original-Host": {"1"}, "X-Original-Uri": {"1"}, "X-Scheme": {"1"},
+		"X-Script-Name": {"1"}, "Client-Ip": {"1"}, "X-Cluster-Client-Ip": {"1"}, "Forwarded-For": {"1"}, "Forwarded-Host": {"1"},
 		"Proxy": {"1"}, "X_forwarded_for": {"1"}, "Under_score": {"1"}, "Content-Length": {"5"},
 		// replaced
 		"X-Forwarded-For": {"6.6.6.6"}, "X-Forwarded-Proto": {"gopher"}, "X-Forwarded-Host": {"evil"}, "Forwarded": {"for=6.6.6.6"},

@@ -3,9 +3,11 @@ package edge
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,9 +182,11 @@ func worthAnother(err error) bool {
 func (x *exchange) fillHeader() http.Header {
 	h := x.outbound()
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-		"Cache-Control", "Pragma", "Expect", "Upgrade", "Content-Type", "Content-Length", "Te"} {
+		"Cache-Control", "Pragma", "Expect", "Upgrade", "Te"} {
 		delete(h, name)
 	}
+	// About content that is not there, and an origin may answer an odd one with an error that it lets be stored.
+	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
 	if x.route.policy.RequestCookies == "strip" {
 		delete(h, "Cookie")
 	}

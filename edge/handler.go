@@ -28,6 +28,7 @@ type exchange struct {
 	conn     *lane.Info
 	site     *site
 	route    *route
+	fields   sentFields // behind q.Fields
 	q        cache.Query
 	rawQuery string // canonical, before the route's policy dropped anything
 	body     *requestBody

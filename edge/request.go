@@ -16,7 +16,7 @@ func (x *exchange) read() bool {
 	if err != nil {
 		return x.refuse(http.StatusBadRequest, "host: "+err.Error())
 	}
-	x.res.Host = host
+	x.res.Host, x.client.Host = host, host // from here on in the one spelling that the key has
 	if x.site = x.conf.sites.find(host); x.site == nil {
 		return x.refuse(http.StatusMisdirectedRequest, "no site for this host")
 	}
@@ -59,6 +59,7 @@ func (x *exchange) checkMessage() bool {
 	if limit := x.conf.limits.Body; limit > 0 && x.r.ContentLength > limit {
 		return x.refuse(http.StatusRequestEntityTooLarge, "body larger than this site takes")
 	}
+	dropNominated(x.r.Header)
 	return true
 }
 
@@ -80,7 +81,8 @@ func (x *exchange) reduce(host string) bool {
 	x.q = cache.NewQuery()
 	x.q.Method, x.q.Secure, x.q.Host, x.q.Site = x.r.Method, x.client.Proto == "https", host, x.site.name
 	x.q.Path, x.q.RawQuery, x.q.HasQuery = path, x.rawQuery, hasQuery
-	x.q.Fields, x.q.HasBody = cache.HeaderFields(x.r.Header), x.r.ContentLength != 0
+	x.fields = sentFields{x.r.Header, x.client}
+	x.q.Fields, x.q.HasBody = &x.fields, x.r.ContentLength != 0
 	if x.route = x.site.match(x.r.Method, path, x.q.Fields); x.route == nil {
 		return x.refuse(http.StatusNotFound, "no route for this path")
 	}

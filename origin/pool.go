@@ -135,6 +135,6 @@ func defaultPort(scheme string) string {
 // Close closes the idle connections. Those in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
 func (p *Pool) Close() {
 	for _, u := range p.upstreams {
-		u.transport.CloseIdleConnections()
+		u.closeIdle()
 	}
 }

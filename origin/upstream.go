@@ -13,10 +13,15 @@ import (
 )
 
 // upstream is one address, and the connections kept to it.
+//
+// Requests with a body have connections of their own. A server that does not read a body it should takes it for the next
+// request, and the answer to that for the next exchange's: an attacker's choice, as the body is. It must not become the
+// answer to a GET, which may be stored for everybody.
 type upstream struct {
 	address
 	timeouts  Timeouts
 	transport *http.Transport
+	uploads   *http.Transport
 	tls       *tls.Config
 	dialer    Dialer
 }
@@ -48,11 +53,16 @@ func newUpstream(a address, c Config, roots *x509.CertPool, dial Dialer) *upstre
 		// A silent HTTP/2 connection may be dead, and every new request would go there and wait.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
+	u.uploads = u.transport.Clone()
 	return u
 }
 
 func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
-	response, err := u.transport.RoundTrip(u.outgoing(r, x))
+	transport := u.transport
+	if hasBody(r) {
+		transport = u.uploads
+	}
+	response, err := transport.RoundTrip(u.outgoing(r, x))
 	if err != nil {
 		err = x.reason(err)
 		x.end()
@@ -70,14 +80,24 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 		Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery,
 	}
 	out.GetBody = nil // a body is never sent twice
-	if r.Body != nil && r.Body != http.NoBody {
+	if hasBody(r) {
 		out.Body = &upload{ReadCloser: r.Body, x: x}
+		// Where content has no meaning (RFC 9110, sections 9.3.1, 9.3.2, 9.3.5 and 9.3.7) servers are likely not to read it.
+		out.Close = isSafe(r.Method) || r.Method == http.MethodDelete
 	}
 	if _, ok := r.Header["User-Agent"]; !ok { // present but empty, or http.Transport puts in its own
 		out.Header = maps.Clone(r.Header)
 		out.Header["User-Agent"] = nil
 	}
 	return out
+}
+
+func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
+
+// closeIdle closes the connections that no exchange uses.
+func (u *upstream) closeIdle() {
+	u.transport.CloseIdleConnections()
+	u.uploads.CloseIdleConnections()
 }
 
 // deliver gives the answer a body that minds its exchange.

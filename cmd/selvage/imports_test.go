@@ -38,11 +38,11 @@ var confined = []struct {
 }{
 	{"github.com/dgraph-io/ristretto", []string{"selvage/cache/internal/ram"},
 		"it only decides who stays in memory; its types leak nowhere"},
+	{"go.etcd.io/bbolt", []string{"selvage/cache/internal/disk", "selvage/purge"},
+		"it keeps the disk tier's index and the purge journal; its types leak nowhere"},
 	{"github.com/prometheus", []string{"selvage/edge", "selvage/cmd"},
 		"metrics are made from a Result and served by cmd"},
 	{"github.com/google/go-cmp", nil, onlyInTests},
-	{"github.com/rogpeppe/go-internal", nil, onlyInTests},
-	{"github.com/tsenart/vegeta", nil, onlyInTests},
 	{"go.uber.org/goleak", nil, onlyInTests},
 	{"testing", nil, onlyInTests},
 }

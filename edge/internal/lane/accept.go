@@ -100,9 +100,10 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 		return
 	}
 	_ = l.SetDeadline(time.Time{}) // an error shows at the next Read
-	if t.ConnectionState().NegotiatedProtocol == "h2" {
+	if agreed := t.ConnectionState(); agreed.NegotiatedProtocol == "h2" {
+		l.agreed = &agreed
 		l.enter(idle)
-		s.handToHTTP2(t)
+		s.handToHTTP2(newCalmConn(t, l))
 		return
 	}
 	s.handToHTTP1(&tlsConn{newConn(l, t), t}, l)

@@ -10,6 +10,7 @@
 //
 //   - link: the raw connection, beneath TLS. Its write deadline means progress.
 //   - conn: an HTTP/1 connection on top of a link, or of TLS on a link: the state machine that net/http reads through.
+//   - calmConn: an HTTP/2 connection on top of TLS, which is cut when it floods.
 //   - head, chunks: the strict grammar of a head, and the follower of a chunked body that never decodes it.
 //   - fault: why a head was refused. One word for the metric, the log and the answer's body.
 //   - front: an http.Server and the door through which it gets its connections. One for HTTP/1, one for HTTP/2.

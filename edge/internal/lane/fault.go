@@ -30,6 +30,7 @@ var (
 	faultFold         = &fault{400, "fold"}
 	faultFieldLine    = &fault{400, "field-line"}
 	faultFieldName    = &fault{400, "field-name"}
+	faultFieldValue   = &fault{400, "field-value"}
 	faultHost         = &fault{400, "host"}
 	faultHosts        = &fault{400, "host-count"}
 	faultLength       = &fault{400, "content-length"}
@@ -52,7 +53,7 @@ type Refusal struct {
 	Secure bool
 	Status int
 	Reason string
-	Line   []byte // the request line as far as it was read, at most 1 KiB; any bytes
+	Line   []byte // the request line as far as it was read, at most 1 KiB; any bytes; nil for what is none
 }
 
 const maxRefusalLine = 1 << 10
@@ -65,10 +66,21 @@ func (s *Server) refused(l *link, f *fault, seen []byte) {
 	}
 	line, _, _ := bytes.Cut(seen, []byte{'\n'})
 	line = bytes.TrimSuffix(line[:min(len(line), maxRefusalLine)], []byte{'\r'})
+	if !beginsRequest(line) {
+		line = nil
+	}
 	s.cfg.Refused(Refusal{
 		Remote: l.info.Remote, Secure: l.info.Secure,
 		Status: f.status, Reason: f.reason, Line: bytes.Clone(line),
 	})
+}
+
+// beginsRequest reports whether a line begins as a request line does. What stands in its place when a client has lost count
+// of its bytes, a field with credentials or a form with a password, is not for a log.
+func beginsRequest(line []byte) bool {
+	method, target, _ := bytes.Cut(line, []byte{' '})
+	return isToken(method) && (string(method) == "CONNECT" || bytes.HasPrefix(target, []byte{'/'}) ||
+		bytes.HasPrefix(target, []byte{'*'}) || bytes.HasPrefix(target, []byte("http")))
 }
 
 // answer renders the whole response to a refused head. no-store, because 414 and 501 are heuristically cacheable

@@ -2,7 +2,6 @@ package lane
 
 import (
 	"context"
-	"crypto/tls"
 	"log"
 	"log/slog"
 	"math"
@@ -80,8 +79,8 @@ func connOf(nc net.Conn) *conn {
 }
 
 func linkOf(nc net.Conn) *link {
-	if t, ok := nc.(*tls.Conn); ok {
-		return t.NetConn().(*link)
+	if c, ok := nc.(*calmConn); ok {
+		return c.link
 	}
 	return connOf(nc).link
 }
@@ -93,7 +92,7 @@ func (s *Server) handToHTTP1(c net.Conn, l *link) {
 }
 
 // handToHTTP2 hands a connection to the front of the settings in force.
-func (s *Server) handToHTTP2(c *tls.Conn) {
+func (s *Server) handToHTTP2(c *calmConn) {
 	for {
 		s.mu.Lock()
 		f := s.http2
@@ -102,7 +101,7 @@ func (s *Server) handToHTTP2(c *tls.Conn) {
 			return
 		}
 		if s.draining.Load() {
-			_ = linkOf(c).Close() // the server closes
+			_ = c.link.Close() // the server closes
 			return
 		}
 	}

@@ -398,3 +398,31 @@ func TestRefusal(t *testing.T) {
 		}
 	})
 }
+
+// TestRefusalTellsRequestLinesOnly: T37. A client that has lost count sends other things where a request line should be.
+func TestRefusalTellsRequestLinesOnly(t *testing.T) {
+	for line, told := range map[string]bool{
+		"GET /a b HTTP/1.1":             true,
+		"GET /a HTTP/1.1\n":             true,
+		"OPTIONS *\t HTTP/1.1":          true,
+		"GET https://a/#b HTTP/1.1":     true,
+		"CONNECT a:443 HTTP/1.1":        true,
+		"GET /a":                        true,
+		"Authorization: Bearer secret":  false,
+		"Authorization: secret\n":       false,
+		"user=a&password=secret":        false,
+		`{"password": "secret"}`:        false,
+		"secret words that run on":      false,
+		"\x16\x03\x01\x02\x00\x01 /a b": false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, echo, nil).start(nil)
+			c := r.l.dial()
+			send(t, c, line+"\r\n\r\n")
+			defer func() { _ = c.Close() }()
+			if f := <-r.refusals; (len(f.Line) > 0) != told {
+				t.Errorf("%q: the refusal tells %q", line, f.Line)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,6 +14,9 @@ const pingAfter = 30 * time.Second
 // bounded here, and in serveHTTP2. WriteByteTimeout stays 0: the link keeps that deadline.
 func (s *Server) newHTTP2(now *settings) *front {
 	srv := s.newFront(http.HandlerFunc(s.serveHTTP2))
+	// Nothing else is served here: without the preface of HTTP/2 the connection ends.
+	srv.Protocols = new(http.Protocols)
+	srv.Protocols.SetUnencryptedHTTP2(true)
 	srv.MaxHeaderBytes = int(now.Head)
 	srv.IdleTimeout = now.Idle
 	srv.ConnState = connState2
@@ -34,6 +38,7 @@ func (s *Server) newHTTP2(now *settings) *front {
 // differ from what net/http has checked.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	now := s.settings.Load()
+	r.TLS = ConnFrom(r.Context()).link.agreed
 	if f := checkHTTP2(r, now.Limits); f != nil {
 		s.refusedHTTP2(w, r, f)
 		return
@@ -47,6 +52,9 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 	if r.Method == http.MethodConnect {
 		return faultConnect
 	}
+	if !isToken([]byte(r.Method)) {
+		return faultMethod
+	}
 	if int64(len(r.RequestURI)) > limits.RequestLine {
 		return faultLineTooLong
 	}
@@ -59,6 +67,9 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 	fields := 0
 	for _, values := range r.Header {
 		fields += len(values)
+		if slices.ContainsFunc(values, isPadded) {
+			return faultFieldValue
+		}
 	}
 	if fields > limits.Fields {
 		return faultManyFields
@@ -70,6 +81,12 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 		return f
 	}
 	return checkFieldsHTTP2(r)
+}
+
+// isPadded reports whether a value begins or ends with whitespace (RFC 9113, section 8.2.1: malformed). On the way to an
+// HTTP/1 origin it would be lost, and the origin would see another value than the rules did.
+func isPadded(value string) bool {
+	return value != "" && (isBlank(value[0]) || isBlank(value[len(value)-1]))
 }
 
 // checkLengthHTTP2 checks Content-Length, of which net/http takes the first it is given, one it cannot read for 0, and any

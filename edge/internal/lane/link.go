@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"os"
@@ -30,8 +31,9 @@ func (i *Info) Reset() {
 // progress: a client that takes its bytes slowly is never cut, one that takes none for as long as the patience lasts is.
 type link struct {
 	net.Conn
-	info Info
-	srv  *Server
+	info   Info
+	srv    *Server
+	agreed *tls.ConnectionState // of HTTP/2: what every request is told; immutable once handed over
 
 	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where
 	// that may be cut too. Set before the link is registered, or by the goroutine that still shakes hands on it.
