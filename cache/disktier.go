@@ -102,6 +102,9 @@ func (d *below) freshen(o, stale *Object) {
 	if !d.tier.Freshen(stale.name(), o.record()) {
 		return // the old head is stale, and will be validated again
 	}
+	if o.Variant != stale.Variant {
+		d.tier.Remove(stale.name())
+	}
 	d.putVary(o)
 }
 
