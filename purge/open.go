@@ -82,9 +82,8 @@ func restore(path string, o Options, maxRows int) (j *Journal, err error) {
 	if err != nil {
 		return nil, err
 	}
-	j = replay(c, maxRows)
+	j = replay(c, maxRows, newLedger(f, o.Log, c.state.reserved))
 	j.recovered.Fresh = fresh
-	j.ledger = newLedger(f, o.Log, c.state.reserved)
 	if err := j.commit(); err != nil {
 		return nil, err
 	}
@@ -101,13 +100,15 @@ func (f *file) beginIfEmpty() (fresh bool, err error) {
 	return true, f.begin(s)
 }
 
-// replay returns the journal that has been written. What was added after the rows is marked again, under its own numbers.
-func replay(c *contents, maxRows int) *Journal {
+// replay returns the journal that has been written. What was added after the rows is marked again, under its own numbers, and
+// goes into the rows with the next batch.
+func replay(c *contents, maxRows int, l *ledger) *Journal {
 	j := &Journal{
 		identity:  c.state.identity,
 		maxRows:   maxRows,
 		reserved:  c.state.reserved,
 		recovered: Recovery{Rows: len(c.rows), Added: len(c.added)},
+		ledger:    l,
 		rows:      make(map[selector]*list.Element, len(c.rows)),
 		aged:      list.New(),
 		all:       c.state.all.marks(),
