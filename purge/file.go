@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bberrors "go.etcd.io/bbolt/errors"
 )
 
 // ErrInUse means that another process has the journal's file open.
@@ -80,7 +81,7 @@ func (f *file) openPlain(name string, flag int, perm os.FileMode) (_ *os.File, e
 func explain(err error) error {
 	var system syscall.Errno
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bberrors.ErrTimeout):
 		return ErrInUse
 	case errors.Is(err, errDamaged), errors.As(err, &system):
 		return err

@@ -12,7 +12,7 @@ import (
 // is written, so the model forgets those that were not.
 func TestFileAgainstModel(t *testing.T) {
 	for _, limit := range []int{1, 3, 8, maxRows} {
-		for seed := range uint64(8) {
+		for seed := range uint64(5) {
 			t.Run(fmt.Sprintf("rows=%d/seed=%d", limit, seed), func(t *testing.T) {
 				r := rand.New(rand.NewPCG(seed, uint64(limit)))
 				h := &house{t: t, limit: limit}

@@ -160,7 +160,7 @@ func TestKilledAtAnyTimeNothingAcknowledgedIsLost(t *testing.T) {
 	j := mustOpenRows(t, journalPath(t), 6)
 	var m model
 	before := image(t, j)
-	for range 30 {
+	for range 20 {
 		acknowledged := m
 		if r.IntN(3) == 0 {
 			j.Invalidate("unwritten", "too")
@@ -169,7 +169,7 @@ func TestKilledAtAnyTimeNothingAcknowledgedIsLost(t *testing.T) {
 		m = append(m, numbered{mustAdd(t, j, e), e})
 		after := image(t, j)
 		expectAll(t, after, j, m)
-		for range 4 {
+		for range 3 {
 			expectAll(t, torn(r, before, after), j, acknowledged)
 		}
 		before = after
@@ -252,7 +252,7 @@ func TestDamageIsNeverServed(t *testing.T) {
 	for at := 0; at < len(whole); at += testPage {
 		t.Run(fmt.Sprintf("cut at %d", at), func(t *testing.T) { expectAllOrAnother(t, whole[:at], j, m) })
 	}
-	for range 300 {
+	for range 150 {
 		bit := r.IntN(8 * len(whole))
 		flipped := bytes.Clone(whole)
 		flipped[bit/8] ^= 1 << (bit % 8)
