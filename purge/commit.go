@@ -10,7 +10,8 @@ import (
 )
 
 const (
-	// blockNumbers are reserved ahead in the file, for purges that are in force before they are written.
+	// blockNumbers are reserved ahead in the file, for invalidations that are in force before they are written. They are to
+	// outlast a batch on the busiest node.
 	blockNumbers = 1 << 16
 
 	batchDelay = 200 * time.Millisecond // from an invalidation to its being written, at most
@@ -55,7 +56,6 @@ type batch struct {
 	rows      []row  // as they were marked when the batch began
 	touched   []*row // the same rows
 	state     state  // without the sum, which the file knows
-	covered   uint64 // purges up to here are in the rows, so that the file need not keep them by themselves
 }
 
 func newLedger(f *file, log *slog.Logger, reserved uint64) *ledger {
@@ -128,7 +128,7 @@ func (j *Journal) prepare(additions []*addition) *batch {
 	j.order.Lock()
 	defer j.order.Unlock()
 	l, applied := j.ledger, j.applied.Load()
-	b := &batch{additions: additions, covered: applied, first: max(l.reserved, applied) + 1}
+	b := &batch{additions: additions, first: max(l.reserved, applied) + 1}
 	newest := applied
 	if n := len(additions); n > 0 {
 		newest = b.first + uint64(n) - 1

@@ -123,13 +123,12 @@ func (f *file) empty() (yes bool, err error) {
 // begin writes the state of an empty journal.
 func (f *file) begin(s state) error {
 	return f.update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucket(journalBucket)
-		if err != nil {
+		if _, err := tx.CreateBucket(journalBucket); err != nil {
 			return err
 		}
 		_, rowsErr := tx.CreateBucket(rowsBucket)
 		_, addedErr := tx.CreateBucket(addedBucket)
-		return errors.Join(rowsErr, addedErr, b.Put(stateKey, s.encode()))
+		return errors.Join(rowsErr, addedErr, writeState(tx, s))
 	})
 }
 
@@ -147,7 +146,8 @@ func (f *file) update(change func(*bbolt.Tx) error) error {
 // write writes a batch.
 func (f *file) write(b *batch) error { return f.update(b.write) }
 
-// write takes the sum from the transaction, not from memory: after a failed sync the one before may be in the file or not.
+// write puts the additions in the place of those before: they are in the rows by now, or have failed. It takes the sum from the
+// transaction, not from memory: after a failed sync the batch before may be in the file or not.
 func (b *batch) write(tx *bbolt.Tx) error {
 	s, err := readState(tx)
 	if err != nil {
@@ -155,7 +155,7 @@ func (b *batch) write(tx *bbolt.Tx) error {
 	}
 	added, rows := tally{tx.Bucket(addedBucket), &s.sum}, tally{tx.Bucket(rowsBucket), &s.sum}
 	rows.bucket.FillPercent = 0.9 // slots rise
-	if err := added.trim(b.covered); err != nil {
+	if err := added.clear(); err != nil {
 		return err
 	}
 	for i, a := range b.additions {
@@ -169,7 +169,12 @@ func (b *batch) write(tx *bbolt.Tx) error {
 		}
 	}
 	b.state.sum = s.sum
-	return tx.Bucket(journalBucket).Put(stateKey, b.state.encode())
+	return writeState(tx, b.state)
+}
+
+func writeState(tx *bbolt.Tx, s state) error {
+	s.transaction = uint64(tx.ID())
+	return tx.Bucket(journalBucket).Put(stateKey, s.encode())
 }
 
 // tally changes a bucket and keeps the sum.
@@ -186,10 +191,10 @@ func (t tally) put(key, value []byte) error {
 	return t.bucket.Put(key, value)
 }
 
-// trim deletes what has a number up to covered.
-func (t tally) trim(covered uint64) error {
+// clear deletes everything.
+func (t tally) clear() error {
 	c := t.bucket.Cursor()
-	for k, v := c.First(); len(k) == 8 && bigEndian.Uint64(k) <= covered; k, v = c.First() {
+	for k, v := c.First(); k != nil; k, v = c.First() {
 		*t.sum -= checksum(k, v)
 		if err := c.Delete(); err != nil {
 			return err
@@ -237,8 +242,8 @@ func (c *contents) read(tx *bbolt.Tx) (err error) {
 		sum += checksum(k, v)
 		return c.readAdded(k, v)
 	})
-	if err == nil && sum != c.state.sum {
-		err = fmt.Errorf("sum of rows and purges: %w", errDamaged)
+	if err == nil && (sum != c.state.sum || uint64(tx.ID()) != c.state.transaction) {
+		err = fmt.Errorf("parts that do not fit: %w", errDamaged)
 	}
 	return err
 }

@@ -12,14 +12,15 @@ import (
 // What the file holds. Numbers in keys are big-endian, so that they sort; in values they are little-endian.
 //
 //	journal
-//	    "state"     version 4 bytes, identity 16, reserved 8, all 24, floor 24, sum 8, checksum 8
+//	    "state"     version 4 bytes, identity 16, reserved 8, all 24, floor 24, transaction 8, sum 8, checksum 8
 //	rows
 //	    slot 4      table 1, last numbers 24, name
-//	added
+//	added           purges that came into force after the rows were written
 //	    number 8    kind 1, all 1, then of each selector: table 1, length of the name (uvarint), name
 //
-// bbolt has checksums for its two roots only, so the state carries the sum of the checksums of all rows and of all that was
-// added: whatever is lost, altered or from another time, the sum does not fit.
+// bbolt has checksums for its two roots only, so the state carries the number of the transaction that wrote it, which the
+// root has too, and the sum of the checksums of all rows and of all that was added: whatever is lost, altered or from another
+// time, one of the two does not fit.
 const version = 1
 
 var (
@@ -71,14 +72,15 @@ func decodeLasts(b []byte) (l lasts) {
 
 // state is what the file says of the whole journal.
 type state struct {
-	identity [16]byte
-	reserved uint64 // no number above it has been used
-	all      lasts
-	floor    lasts
-	sum      uint64
+	identity    [16]byte
+	reserved    uint64 // no number above it has been used
+	all         lasts
+	floor       lasts
+	transaction uint64
+	sum         uint64
 }
 
-const stateBytes = 4 + 16 + 8 + 2*lastsBytes + 8 + 8
+const stateBytes = 4 + 16 + 8 + 2*lastsBytes + 8 + 8 + 8
 
 func (s *state) encode() []byte {
 	b := littleEndian.AppendUint32(make([]byte, 0, stateBytes), version)
@@ -86,6 +88,7 @@ func (s *state) encode() []byte {
 	b = littleEndian.AppendUint64(b, s.reserved)
 	b = s.all.append(b)
 	b = s.floor.append(b)
+	b = littleEndian.AppendUint64(b, s.transaction)
 	b = littleEndian.AppendUint64(b, s.sum)
 	return littleEndian.AppendUint64(b, crc64.Checksum(b, ecma))
 }
@@ -101,7 +104,7 @@ func decodeState(b []byte) (s state, err error) {
 	s.reserved, b = littleEndian.Uint64(b), b[8:]
 	s.all, b = decodeLasts(b), b[lastsBytes:]
 	s.floor, b = decodeLasts(b), b[lastsBytes:]
-	s.sum = littleEndian.Uint64(b)
+	s.transaction, s.sum = littleEndian.Uint64(b), littleEndian.Uint64(b[8:])
 	return s, nil
 }
 

@@ -12,7 +12,8 @@ var everyKind = marks{{last: 3}, {last: 1 << 40}, {last: 7}}
 
 func TestStateIsReadAsWritten(t *testing.T) {
 	want := state{
-		identity: [16]byte{1, 15: 16}, reserved: 1 << 50, all: lasts{1, 2, 3}, floor: lasts{4, 5, 6}, sum: 1<<64 - 1,
+		identity: [16]byte{1, 15: 16}, reserved: 1 << 50, all: lasts{1, 2, 3}, floor: lasts{4, 5, 6},
+		transaction: 7, sum: 1<<64 - 1,
 	}
 	got, err := decodeState(want.encode())
 	if err != nil || got != want {

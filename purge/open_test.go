@@ -260,6 +260,51 @@ func TestDamageIsNeverServed(t *testing.T) {
 	}
 }
 
+// A row that is altered is nothing that bbolt would notice.
+func TestDamageInARowIsFound(t *testing.T) {
+	j := mustOpen(t, journalPath(t))
+	j.Invalidate("/before")
+	number := j.Invalidate(page.URL)
+	if err := j.flush(); err != nil {
+		t.Fatal(err)
+	}
+	whole := image(t, j)
+	old := (&row{selector: selector{byURL, page.URL}, marks: marks{cache.MustValidate - 1: {last: number - 1}}}).encode()
+	newer := (&row{selector: selector{byURL, page.URL}, marks: marks{cache.MustValidate - 1: {last: number}}}).encode()
+	for name, image := range map[string][]byte{
+		"a number": bytes.ReplaceAll(whole, newer, old),
+		"a name":   bytes.ReplaceAll(whole, []byte(page.URL), []byte(strings.ToUpper(page.URL))),
+	} {
+		if bytes.Equal(image, whole) {
+			t.Errorf("%s: nothing was damaged", name)
+		}
+		got := mustOpen(t, write(t, image)).Recovered()
+		if !errors.Is(got.Damage, errDamaged) {
+			t.Errorf("%s: Recovered = %+v, want damage", name, got)
+		}
+	}
+}
+
+// A disk that says it has written a page and has not leaves an older one there, in which nothing is wrong.
+func TestALostWriteIsFound(t *testing.T) {
+	j := mustOpen(t, journalPath(t))
+	for range 12 {
+		before := image(t, j)
+		last := numbered{j.Invalidate(page.URL), Entry{Kind: cache.MustValidate, URLs: []string{page.URL}}}
+		if err := j.flush(); err != nil {
+			t.Fatal(err)
+		}
+		after := image(t, j)
+		for at := 2 * testPage; at < min(len(before), len(after)); at += testPage {
+			lost := bytes.Clone(after)
+			copy(lost[at:at+testPage], before[at:])
+			if !bytes.Equal(lost, after) {
+				expectAllOrAnother(t, lost, j, model{last})
+			}
+		}
+	}
+}
+
 func expectAllOrAnother(t *testing.T, image []byte, told *Journal, m model) {
 	t.Helper()
 	path, identity := write(t, image), told.Identity()
