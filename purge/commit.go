@@ -55,7 +55,7 @@ type batch struct {
 	first     uint64 // the number of the first of them
 	rows      []row  // as they were marked when the batch began
 	touched   []*row // the same rows
-	state     state  // without the sum, which the file knows
+	state     state  // without the transaction and the sum, which the file knows
 }
 
 func newLedger(f *file, log *slog.Logger, reserved uint64) *ledger {
@@ -135,11 +135,11 @@ func (j *Journal) prepare(additions []*addition) *batch {
 	}
 	l.reserved = max(l.reserved, newest+blockNumbers)
 	b.state = state{identity: j.identity, reserved: l.reserved, all: j.all.lasts(), floor: j.floor.lasts()}
-	j.collectUnwrittenOrdered(b)
+	j.takeUnwrittenOrdered(b)
 	return b
 }
 
-func (j *Journal) collectUnwrittenOrdered(b *batch) {
+func (j *Journal) takeUnwrittenOrdered(b *batch) {
 	b.touched, j.unwritten = j.unwritten, nil
 	b.rows = make([]row, len(b.touched))
 	for i, r := range b.touched {
@@ -190,15 +190,16 @@ func (j *Journal) pending() bool {
 	return len(j.unwritten) > 0
 }
 
-// Run writes what Invalidate has put in force, within 200 ms of it, until ctx ends. What cannot be written is tried again.
-// Purges by Add do not need it.
+// Run writes what Invalidate has put in force, 200 ms later, until ctx ends. What cannot be written is tried again, and
+// reported at most once a minute. Purges by Add do not need it.
 func (j *Journal) Run(ctx context.Context) error {
 	if j.ledger == nil {
 		<-ctx.Done()
 		return nil
 	}
 	var reported time.Time
-	for delay := batchDelay; j.awaitMarks(ctx) && pause(ctx, delay); {
+	delay := batchDelay
+	for j.awaitMarks(ctx) && pause(ctx, delay) {
 		delay = batchDelay
 		if err := j.flush(); err != nil {
 			delay = retryDelay

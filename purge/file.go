@@ -172,6 +172,14 @@ func (b *batch) write(tx *bbolt.Tx) error {
 	return writeState(tx, b.state)
 }
 
+func readState(tx *bbolt.Tx) (state, error) {
+	b := tx.Bucket(journalBucket)
+	if b == nil || tx.Bucket(rowsBucket) == nil || tx.Bucket(addedBucket) == nil {
+		return state{}, fmt.Errorf("state: %w: not a journal", errDamaged)
+	}
+	return decodeState(b.Get(stateKey))
+}
+
 func writeState(tx *bbolt.Tx, s state) error {
 	s.transaction = uint64(tx.ID())
 	return tx.Bucket(journalBucket).Put(stateKey, s.encode())
@@ -203,91 +211,15 @@ func (t tally) clear() error {
 	return nil
 }
 
-// contents is all that a file holds.
-type contents struct {
-	state state
-	rows  []*row // by slot
-	added []numbered
-}
-
-// numbered is a purge that was added after the rows were last written.
-type numbered struct {
-	number uint64
-	entry  Entry
-}
-
-// read reads everything, and believes it only if the sum fits.
-func (f *file) read() (*contents, error) {
-	c := &contents{}
-	err := guard(func() error { return f.db.View(c.read) })
-	if err != nil {
-		return nil, err
-	}
-	return c, nil
-}
-
-func (c *contents) read(tx *bbolt.Tx) (err error) {
-	if c.state, err = readState(tx); err != nil {
-		return err
-	}
-	sum := uint64(0)
-	err = tx.Bucket(rowsBucket).ForEach(func(k, v []byte) error {
-		sum += checksum(k, v)
-		return c.readRow(k, v)
-	})
-	if err != nil {
-		return err
-	}
-	err = tx.Bucket(addedBucket).ForEach(func(k, v []byte) error {
-		sum += checksum(k, v)
-		return c.readAdded(k, v)
-	})
-	if err == nil && (sum != c.state.sum || uint64(tx.ID()) != c.state.transaction) {
-		err = fmt.Errorf("parts that do not fit: %w", errDamaged)
-	}
-	return err
-}
-
-func (c *contents) readRow(k, v []byte) error {
-	r, err := decodeRow(k, v)
-	if err != nil {
-		return err
-	}
-	if int(r.slot) != len(c.rows) {
-		return fmt.Errorf("row %x: %w: %d rows before it", k, errDamaged, len(c.rows))
-	}
-	c.rows = append(c.rows, r)
-	return nil
-}
-
-func (c *contents) readAdded(k, v []byte) error {
-	if len(k) != 8 {
-		return fmt.Errorf("purge %x: %w", k, errDamaged)
-	}
-	e, err := decodeEntry(v)
-	if err != nil {
-		return err
-	}
-	c.added = append(c.added, numbered{bigEndian.Uint64(k), e})
-	return nil
-}
-
-func readState(tx *bbolt.Tx) (state, error) {
-	b := tx.Bucket(journalBucket)
-	if b == nil || tx.Bucket(rowsBucket) == nil || tx.Bucket(addedBucket) == nil {
-		return state{}, fmt.Errorf("state: %w: not a journal", errDamaged)
-	}
-	return decodeState(b.Get(stateKey))
-}
-
-// close lets go of the file. After damage bbolt might wait for ever for its own lock: then only the lock on the file is given
-// back, and the memory map stays.
+// close lets go of the file. After damage bbolt might wait for ever for its own lock: then the memory map stays, and as that
+// keeps flock(2)'s lock too, the lock is given back by itself.
 func (f *file) close() error {
 	if f.db != nil && f.broken == nil {
 		return guard(f.db.Close)
 	}
-	if f.handle != nil {
-		return f.handle.Close()
+	if f.handle == nil {
+		return nil
 	}
-	return nil
+	syscall.Flock(int(f.handle.Fd()), syscall.LOCK_UN)
+	return f.handle.Close()
 }

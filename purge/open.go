@@ -1,14 +1,11 @@
 package purge
 
 import (
-	"cmp"
-	"container/list"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 )
 
 // damagedSuffix is added to the name of a file that is put aside.
@@ -98,29 +95,4 @@ func (f *file) beginIfEmpty() (fresh bool, err error) {
 	s := state{}
 	rand.Read(s.identity[:])
 	return true, f.begin(s)
-}
-
-// replay returns the journal that has been written. What was added after the rows is marked again, under its own numbers, and
-// goes into the rows with the next batch.
-func replay(c *contents, maxRows int, l *ledger) *Journal {
-	j := &Journal{
-		identity:  c.state.identity,
-		maxRows:   maxRows,
-		reserved:  c.state.reserved,
-		recovered: Recovery{Rows: len(c.rows), Added: len(c.added)},
-		ledger:    l,
-		rows:      make(map[selector]*list.Element, len(c.rows)),
-		aged:      list.New(),
-		all:       c.state.all.marks(),
-		floor:     c.state.floor.marks(),
-	}
-	slices.SortFunc(c.rows, func(a, b *row) int { return cmp.Compare(a.marks.newest(), b.marks.newest()) })
-	for _, r := range c.rows {
-		j.rows[r.selector] = j.aged.PushBack(r)
-	}
-	for _, a := range c.added {
-		j.markOrdered(&a.entry, a.number)
-	}
-	j.applied.Store(j.reserved)
-	return j
 }

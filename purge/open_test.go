@@ -152,6 +152,21 @@ func TestRowsKeepTheirAge(t *testing.T) {
 	}
 }
 
+// A copy of yesterday's file knows nothing of the purges since. What was fetched since tells that by its epoch.
+func TestAnOlderFileEndsBelowLaterEpochs(t *testing.T) {
+	j := mustOpen(t, journalPath(t))
+	mustAdd(t, j, Entry{Kind: cache.Hard, Tags: []string{"yesterday"}})
+	older := image(t, j)
+	mustAdd(t, j, Entry{Kind: cache.Hard, Tags: []string{"today"}})
+	epoch := j.Applied()
+	if got := mustOpen(t, write(t, image(t, j))).Reserved(); got < epoch {
+		t.Errorf("Reserved = %d with the right file, want %d at least", got, epoch)
+	}
+	if got := mustOpen(t, write(t, older)).Reserved(); got >= epoch {
+		t.Errorf("Reserved = %d with an older file, want less than %d", got, epoch)
+	}
+}
+
 // A kill may come at any time: after each step the file alone must hold all that was acknowledged, and no number that was
 // told may be told again. A power cut may also lose any of the pages written since the last sync but the roots, which are
 // written when all else is safe.
@@ -349,6 +364,7 @@ func TestADamagedFileIsPutAside(t *testing.T) {
 		{"zeros", make([]byte, 8*testPage)},
 		{"of another program", mustRead(t, foreign)},
 		{"whose newest root is damaged, the older not", oldRoot},
+		{"with a page of impossible length", longPages(image(t, j))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			path := write(t, tt.image)
@@ -365,6 +381,17 @@ func TestADamagedFileIsPutAside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// longPages makes the pages that list free pages 2³⁰ pages long.
+func longPages(image []byte) []byte {
+	const freelist = 0x10
+	for at := 2 * testPage; at < len(image); at += testPage {
+		if header := image[at:]; littleEndian.Uint16(header[8:]) == freelist {
+			littleEndian.PutUint32(header[12:], 1<<30)
+		}
+	}
+	return image
 }
 
 // newestRoot returns the page of the root with the higher transaction number, which lies 48 bytes into the root.
