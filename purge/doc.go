@@ -4,5 +4,12 @@
 // A purge holds from the moment Add returns: numbers only rise, and an object carries the number that was in force before
 // its origin was asked (its epoch), so a fill in flight cannot bring back what was purged meanwhile.
 //
+// A journal is in memory (NewJournal) or has a file (Open), so that a restart changes nothing of that. Whoever keeps a cache
+// over restarts keeps the journal's Identity with it, and drops the cache when it finds another, or an object with an epoch
+// beyond Reserved: then the journal that knew its purges is lost.
+//
+// The file mirrors the tables, a row for a row, and is bounded as they are. It is written in batches (see ledger). Its format
+// is in format.go, its proof against damage in file.go.
+//
 // It imports cache for the types it judges and nothing else of ours.
 package purge

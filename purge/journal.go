@@ -2,6 +2,7 @@ package purge
 
 import (
 	"container/list"
+	"crypto/rand"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,62 +19,101 @@ const maxRows = 1_000_000
 // has read Applied finds every purge up to that number in the tables, and a purge of many rows is atomic by its number,
 // not by a lock: until Applied tells it, no reader asks for it. Readers therefore wait for one row at most.
 type Journal struct {
-	maxRows int // immutable
+	identity  [16]byte // immutable
+	maxRows   int      // immutable
+	reserved  uint64   // immutable
+	recovered Recovery // immutable
+	ledger    *ledger  // immutable; nil when the journal is in memory only
 
 	applied atomic.Uint64 // written with order held
-	order   sync.Mutex    // held by one purge from its number to Applied
 
+	order     sync.Mutex // held by one purge from its number to Applied
+	unwritten []*row     // guarded by order: what the file does not have yet, when there is a file
+
+	// The tables are changed with order and mu held, so that whoever holds either may read them.
 	mu    sync.RWMutex
-	rows  map[selector]*list.Element // guarded by mu
-	aged  *list.List                 // guarded by mu: the rows (*row), the one purged longest ago in front
-	all   marks                      // guarded by mu: purges of everything
-	floor marks                      // guarded by mu: purges whose rows were collected; they too hold for everything
+	rows  map[selector]*list.Element
+	aged  *list.List // the rows (*row), the one purged longest ago in front
+	all   marks      // purges of everything
+	floor marks      // purges whose rows were collected; they too hold for everything
 }
 
+// row is what is remembered of one selector. A row that is collected is given to another selector: it keeps its place in
+// the file, which is thus bounded as the tables are.
 type row struct {
-	selector selector
-	marks    marks
+	selector  selector
+	marks     marks
+	slot      uint32 // immutable: where the file has it
+	unwritten bool   // guarded by order
 }
 
 var _ cache.Purges = (*Journal)(nil)
 
 // NewJournal returns an empty journal in memory.
 func NewJournal() *Journal {
-	return &Journal{maxRows: maxRows, rows: make(map[selector]*list.Element), aged: list.New()}
+	j := &Journal{maxRows: maxRows, rows: make(map[selector]*list.Element), aged: list.New()}
+	rand.Read(j.identity[:])
+	return j
 }
 
-// Applied returns the number of the newest purge in force; 0 before the first.
+// Identity names the journal: random, made with its file, or with a journal in memory. A cache that was kept under another
+// identity has missed purges.
+func (j *Journal) Identity() [16]byte { return j.identity }
+
+// Applied returns the number of the newest purge in force; 0 before the first. Numbers rise, with gaps.
 func (j *Journal) Applied() uint64 { return j.applied.Load() }
 
-// Add puts a purge in force and returns its number. The purge holds for every request that begins after Add returned.
+// Add puts a purge in force and returns its number. The purge holds for every request that begins after Add returned, also
+// after a crash: it is in the file before it is in force. After an error it is not in force, though a purge whose write has
+// failed may be after a restart.
 func (j *Journal) Add(e Entry) (uint64, error) {
 	if err := e.check(); err != nil {
 		return 0, err
 	}
-	return j.apply(&e), nil
+	if j.ledger == nil {
+		return j.apply(&e), nil
+	}
+	return j.record(&e)
 }
 
 // Invalidate puts a must-validate purge of purge URLs in force and returns its number: what a successful unsafe request
-// does to its target (RFC 9111, section 4.4). Without URLs it does nothing.
+// does to its target (RFC 9111, section 4.4). It does not wait for the file, which has it a moment later (see Run). Without
+// URLs it does nothing.
 func (j *Journal) Invalidate(urls ...string) uint64 {
 	if len(urls) == 0 {
 		return j.Applied()
 	}
-	return j.apply(&Entry{Kind: cache.MustValidate, URLs: urls})
+	number := j.apply(&Entry{Kind: cache.MustValidate, URLs: urls})
+	if j.ledger != nil {
+		j.ledger.remind()
+	}
+	return number
 }
 
 func (j *Journal) apply(e *Entry) uint64 {
 	j.order.Lock()
 	defer j.order.Unlock()
 	number := j.applied.Load() + 1
+	j.enforceOrdered(e, number)
+	return number
+}
+
+// enforceOrdered puts a purge in force. As with all methods of this ending, the caller holds order.
+func (j *Journal) enforceOrdered(e *Entry, number uint64) {
+	j.markOrdered(e, number)
+	j.applied.Store(number)
+}
+
+func (j *Journal) markOrdered(e *Entry, number uint64) {
 	if e.All {
 		j.markAll(e.Kind, number)
 	}
 	for s := range e.selectors {
-		j.mark(s, e.Kind, number)
+		r := j.mark(s, e.Kind, number)
+		if j.ledger != nil {
+			j.rewriteOrdered(r)
+		}
 	}
-	j.applied.Store(number)
-	return number
 }
 
 func (j *Journal) markAll(kind cache.Verdict, number uint64) {
@@ -82,7 +122,7 @@ func (j *Journal) markAll(kind cache.Verdict, number uint64) {
 	j.all.note(kind, number)
 }
 
-func (j *Journal) mark(s selector, kind cache.Verdict, number uint64) {
+func (j *Journal) mark(s selector, kind cache.Verdict, number uint64) *row {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	at, ok := j.rows[s]
@@ -90,27 +130,41 @@ func (j *Journal) mark(s selector, kind cache.Verdict, number uint64) {
 		at = j.insertLocked(s)
 	}
 	j.aged.MoveToBack(at)
-	at.Value.(*row).marks.note(kind, number)
+	r := at.Value.(*row)
+	r.marks.note(kind, number)
+	return r
 }
 
 // insertLocked adds an empty row, collecting the one purged longest ago when the tables are full.
 func (j *Journal) insertLocked(s selector) *list.Element {
-	if len(j.rows) >= j.maxRows {
-		j.collectLocked()
-	}
 	s.name = strings.Clone(s.name) // it may point into a larger buffer, and rows live long
-	at := j.aged.PushBack(&row{selector: s})
+	at := j.aged.Front()
+	if len(j.rows) >= j.maxRows {
+		r := j.collectLocked(at)
+		r.selector, r.marks = s, marks{}
+	} else {
+		at = j.aged.PushBack(&row{selector: s, slot: uint32(len(j.rows))})
+	}
 	j.rows[s] = at
 	return at
 }
 
-// collectLocked drops the oldest row by raising the floor: its purges now hold for everything that has not been judged
-// since. Only what nobody asked for during the last maxRows purges is hit without need. The kinds are kept: were a hard
-// purge to become a must-validate one, a 304 could bring back what it removed.
-func (j *Journal) collectLocked() {
-	oldest := j.aged.Remove(j.aged.Front()).(*row)
-	delete(j.rows, oldest.selector)
-	j.floor.merge(&oldest.marks)
+// collectLocked takes a row out of the tables by raising the floor: its purges now hold for everything that has not been
+// judged since. Only what nobody asked for during the last maxRows purges is hit without need. The kinds are kept: were a
+// hard purge to become a must-validate one, a 304 could bring back what it removed.
+func (j *Journal) collectLocked(at *list.Element) *row {
+	r := at.Value.(*row)
+	delete(j.rows, r.selector)
+	j.floor.merge(&r.marks)
+	return r
+}
+
+// rewriteOrdered has a row written with the next batch.
+func (j *Journal) rewriteOrdered(r *row) {
+	if !r.unwritten {
+		r.unwritten = true
+		j.unwritten = append(j.unwritten, r)
+	}
 }
 
 // Verdict judges t by the purges with a number in (after, upTo], where upTo is a number that Applied has told. The severest

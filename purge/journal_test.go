@@ -172,13 +172,13 @@ func TestCollectingRaisesTheFloor(t *testing.T) {
 }
 
 // model is the journal as one would explain it: a list of all entries.
-type model []Entry
+type model []numbered
 
 func (m model) verdict(t *cache.Target, after, upTo uint64) cache.Verdict {
 	worst := cache.Valid
-	for i, e := range m {
-		if number := uint64(i + 1); number > after && number <= upTo && matches(&e, t) {
-			worst = max(worst, e.Kind)
+	for _, p := range m {
+		if p.number > after && p.number <= upTo && matches(&p.entry, t) {
+			worst = max(worst, p.entry.Kind)
 		}
 	}
 	return worst
@@ -200,8 +200,8 @@ func TestJournalAgainstModel(t *testing.T) {
 				j.maxRows = limit
 				for range 60 {
 					e := randomEntry(r)
-					m = append(m, e)
-					if got := mustAdd(t, j, e); got != uint64(len(m)) {
+					m = append(m, numbered{mustAdd(t, j, e), e})
+					if got := m[len(m)-1].number; got != uint64(len(m)) {
 						t.Fatalf("Add = %d, want %d", got, len(m))
 					}
 					compare(t, r, j, m)
@@ -214,15 +214,20 @@ func TestJournalAgainstModel(t *testing.T) {
 func compare(t *testing.T, r *rand.Rand, j *Journal, m model) {
 	t.Helper()
 	target, applied, floor := randomTarget(r), j.Applied(), j.floorNumber()
-	after := r.Uint64N(applied + 1)
+	after := m.randomNumber(r, 0, applied)
 	got, want := j.Verdict(target, after, applied), m.verdict(target, after, applied)
 	if got < want || (got > want && after >= floor) {
 		t.Fatalf("Verdict(%+v) in (%d, %d] = %d, want %d (floor %d)", *target, after, applied, got, want, floor)
 	}
-	earlier := r.Uint64N(applied + 1)
+	earlier := m.randomNumber(r, j.Reserved(), applied)
 	if got, want := j.Verdict(target, after, earlier), m.verdict(target, after, earlier); got < want {
 		t.Fatalf("Verdict(%+v) in (%d, %d] = %d, milder than %d", *target, after, earlier, got, want)
 	}
+}
+
+// randomNumber returns that of a purge, or one beside it, within bounds.
+func (m model) randomNumber(r *rand.Rand, least, most uint64) uint64 {
+	return min(max(m[r.IntN(len(m))].number-r.Uint64N(2), least), most)
 }
 
 // floorNumber returns the newest purge that was collected.

@@ -49,3 +49,11 @@ func (m *marks) verdict(after, upTo uint64) cache.Verdict {
 	}
 	return cache.Valid
 }
+
+// newest returns the number of the last purge of any kind.
+func (m *marks) newest() (number uint64) {
+	for i := range m {
+		number = max(number, m[i].last)
+	}
+	return number
+}

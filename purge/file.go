@@ -1,0 +1,225 @@
+package purge
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"os"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	bberrors "go.etcd.io/bbolt/errors"
+)
+
+// ErrInUse means that another process has the journal's file open.
+var ErrInUse = errors.New("another process has it open")
+
+// patience is for another process that still closes the file.
+const patience = time.Second
+
+var (
+	journalBucket = []byte("journal")
+	rowsBucket    = []byte("rows")
+	addedBucket   = []byte("added")
+	stateKey      = []byte("state")
+)
+
+// file is the journal's bbolt file. A write is on disk, whole, when it returns: pwrite of the new pages, fdatasync, pwrite of
+// one of the two roots, fdatasync.
+//
+// One whose name is lost in a power cut, as its directory was not synced, is a lost journal: the next has another identity.
+type file struct {
+	db     *bbolt.DB
+	handle *os.File
+	broken error // set for good once bbolt has met damage: it may have kept a lock that nobody gives back
+}
+
+// guard runs what touches the file. bbolt trusts it: damage shows as a panic, or as a fault of the memory map when the file
+// was cut short.
+func guard(f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: %v", errDamaged, r)
+		}
+	}()
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	return f()
+}
+
+// openFile opens a file that is there, or makes one.
+func openFile(path string) (*file, error) {
+	f := &file{}
+	err := guard(func() (err error) {
+		f.db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:      patience,
+			FreelistType: bbolt.FreelistMapType,
+			OpenFile:     f.openPlain,
+		})
+		return err
+	})
+	if err == nil {
+		err = f.checkRoots()
+	}
+	if err != nil {
+		f.close()
+		return nil, explain(err)
+	}
+	return f, nil
+}
+
+// openPlain opens what stands at the name itself: a symbolic link is an error.
+func (f *file) openPlain(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
+	f.handle, err = os.OpenFile(name, flag|syscall.O_NOFOLLOW, perm)
+	return f.handle, err
+}
+
+// explain tells what is wrong with the file from what is wrong around it. What bbolt says of a file's contents is no error of
+// a system call.
+func explain(err error) error {
+	var system syscall.Errno
+	switch {
+	case errors.Is(err, bberrors.ErrTimeout):
+		return ErrInUse
+	case errors.Is(err, errDamaged), errors.As(err, &system):
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDamaged, err)
+}
+
+// checkRoots tries both roots of the file. bbolt takes the older where the newer is damaged, and would so take back the last
+// purge without a word. A write cut short by a power failure looks the same; it costs a cold cache.
+func (f *file) checkRoots() error {
+	const header, sealed, whole = 16, 56, 64 // bytes: of a page's header, of a root under its checksum, and with it
+	pageBytes := int64(f.db.Info().PageSize)
+	for page := range int64(2) {
+		var root [whole]byte
+		if _, err := f.handle.ReadAt(root[:], page*pageBytes+header); err != nil {
+			return fmt.Errorf("root %d: %w: %w", page, errDamaged, err)
+		}
+		sum := fnv.New64a()
+		sum.Write(root[:sealed])
+		if sum.Sum64() != binary.NativeEndian.Uint64(root[sealed:]) {
+			return fmt.Errorf("root %d: %w", page, errDamaged)
+		}
+	}
+	return nil
+}
+
+// empty reports whether nothing has ever been written.
+func (f *file) empty() (yes bool, err error) {
+	err = guard(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error {
+			first, _ := tx.Cursor().First()
+			yes = first == nil
+			return nil
+		})
+	})
+	return yes, err
+}
+
+// begin writes the state of an empty journal.
+func (f *file) begin(s state) error {
+	return f.update(func(tx *bbolt.Tx) error {
+		if _, err := tx.CreateBucket(journalBucket); err != nil {
+			return err
+		}
+		_, rowsErr := tx.CreateBucket(rowsBucket)
+		_, addedErr := tx.CreateBucket(addedBucket)
+		return errors.Join(rowsErr, addedErr, writeState(tx, s))
+	})
+}
+
+func (f *file) update(change func(*bbolt.Tx) error) error {
+	if f.broken != nil {
+		return f.broken
+	}
+	err := guard(func() error { return f.db.Update(change) })
+	if errors.Is(err, errDamaged) {
+		f.broken = err
+	}
+	return err
+}
+
+// write writes a batch.
+func (f *file) write(b *batch) error { return f.update(b.write) }
+
+// write puts the additions in the place of those before: they are in the rows by now, or have failed. It takes the sum from the
+// transaction, not from memory: after a failed sync the batch before may be in the file or not.
+func (b *batch) write(tx *bbolt.Tx) error {
+	s, err := readState(tx)
+	if err != nil {
+		return err
+	}
+	added, rows := tally{tx.Bucket(addedBucket), &s.sum}, tally{tx.Bucket(rowsBucket), &s.sum}
+	rows.bucket.FillPercent = 0.9 // slots rise
+	if err := added.clear(); err != nil {
+		return err
+	}
+	for i, a := range b.additions {
+		if err := added.put(numberKey(b.first+uint64(i)), a.entry.encode()); err != nil {
+			return err
+		}
+	}
+	for i := range b.rows {
+		if err := rows.put(slotKey(b.rows[i].slot), b.rows[i].encode()); err != nil {
+			return err
+		}
+	}
+	b.state.sum = s.sum
+	return writeState(tx, b.state)
+}
+
+func readState(tx *bbolt.Tx) (state, error) {
+	b := tx.Bucket(journalBucket)
+	if b == nil || tx.Bucket(rowsBucket) == nil || tx.Bucket(addedBucket) == nil {
+		return state{}, fmt.Errorf("state: %w: not a journal", errDamaged)
+	}
+	return decodeState(b.Get(stateKey))
+}
+
+func writeState(tx *bbolt.Tx, s state) error {
+	s.transaction = uint64(tx.ID())
+	return tx.Bucket(journalBucket).Put(stateKey, s.encode())
+}
+
+// tally changes a bucket and keeps the sum.
+type tally struct {
+	bucket *bbolt.Bucket
+	sum    *uint64
+}
+
+func (t tally) put(key, value []byte) error {
+	if old := t.bucket.Get(key); old != nil {
+		*t.sum -= checksum(key, old)
+	}
+	*t.sum += checksum(key, value)
+	return t.bucket.Put(key, value)
+}
+
+// clear deletes everything.
+func (t tally) clear() error {
+	c := t.bucket.Cursor()
+	for k, v := c.First(); k != nil; k, v = c.First() {
+		*t.sum -= checksum(k, v)
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close lets go of the file. After damage bbolt might wait for ever for its own lock: then the memory map stays, and as that
+// keeps flock(2)'s lock too, the lock is given back by itself.
+func (f *file) close() error {
+	if f.db != nil && f.broken == nil {
+		return guard(f.db.Close)
+	}
+	if f.handle == nil {
+		return nil
+	}
+	syscall.Flock(int(f.handle.Fd()), syscall.LOCK_UN)
+	return f.handle.Close()
+}
