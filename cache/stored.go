@@ -2,7 +2,6 @@ package cache
 
 import (
 	"net/url"
-	"strconv"
 	"strings"
 
 	"selvage/cache/internal/disk"
@@ -77,7 +76,7 @@ func keyURL(key string) (scheme, url string, ok bool) {
 // is printed here ends up in tickets.
 func readVariant(variant string) (all []string) {
 	for r := (metaReader{rest: []byte(variant)}); len(r.rest) > 0 && !r.bad; {
-		name := printable(r.text())
+		name := r.text()
 		if r.uint8() == 0 {
 			all = append(all, "no "+name)
 			continue
@@ -87,15 +86,9 @@ func readVariant(variant string) (all []string) {
 		case "Authorization", "Cookie", "Proxy-Authorization":
 			value = "(not shown)"
 		}
-		all = append(all, name+": "+printable(value))
+		all = append(all, name+": "+value)
 	}
 	return all
-}
-
-// printable returns text without what would move a terminal's cursor.
-func printable(text string) string {
-	quoted := strconv.QuoteToGraphic(text)
-	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }
 
 // ParsePurgeURL reads a URL as an operator writes it, with or without a scheme, into the form that purges compare. Both
