@@ -84,7 +84,7 @@ func TestCacheVerbs(t *testing.T) {
 	wantVerb(t, exitOK, `good  3 records of 45 B\n`, "scrub", "--path", dir)
 	wantVerb(t, exitOK, host+`/b\?c=d: 1 response removed\n`, "rm", host+"/b?c=d", "--path", dir)
 	wantVerb(t, exitOK, listHead+listing(`/(long)+l?o?n?g?…`)+listing("/a"), "ls", "--path", dir)
-	wantVerb(t, exitOK, `records +2\nused +\d.*KiB\nof records .*\nof the index .*\nsegments +2\n`, "stat", "--path", dir)
+	wantVerb(t, exitOK, `records +2\nused +\d.*KiB\nlive .*\nindex .*\nsegments +2\n`, "stat", "--path", dir)
 	wantVerb(t, exitUsage, `selvage: --path and --socket can't be used together.*`, "ls", socket, "--path", dir)
 }
 

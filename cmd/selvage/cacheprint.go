@@ -104,8 +104,8 @@ func writeStat(w io.Writer, s cache.DiskStat, style style) error {
 	}
 	line("records", "%d", s.Records)
 	line("used", "%s", humanSize(s.Used)+share(s.Used, s.Limit, " of "+humanSize(s.Limit)+", %d%%"))
-	line("of records", "%s", humanSize(s.Live)+share(s.Live, s.Used, ", %d%%"))
-	line("of the index", "%s", humanSize(s.Index))
+	line("live", "%s", humanSize(s.Live)+share(s.Live, s.Used, ", %d%%"))
+	line("index", "%s", humanSize(s.Index))
 	line("segments", "%d", s.Segments)
 	if s.Limit > 0 {
 		line("state", "%s", stateOf(s, style))
