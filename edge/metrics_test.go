@@ -1,7 +1,9 @@
 package edge
 
 import (
+	"context"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"selvage/cache"
+	"selvage/purge"
 )
 
 // scrape returns the samples of our own names, one a line, as a scrape sees them.
@@ -70,6 +73,37 @@ func TestMetrics(t *testing.T) {
 	for _, secret := range []string{r.Target, r.Host, r.Referer, r.Agent, r.Client.String()} {
 		if strings.Contains(text, secret) {
 			t.Errorf("/metrics holds %q", secret)
+		}
+	}
+}
+
+func TestDiskMetrics(t *testing.T) {
+	m := newMetrics("dev")
+	store, err := cache.NewStore(cache.StoreConfig{
+		MaxBytes: 1 << 20, Disk: cache.DiskConfig{Path: filepath.Join(t.TempDir(), "disk"), Size: 16 << 20},
+	}, cache.SystemClock(), purge.NewJournal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- store.Run(ctx) }()
+	defer func() {
+		store.Close()
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	}()
+	m.watchStore(store)
+	text := scrape(t, m)
+	for _, want := range []string{
+		"selvage_disk_records 0", "selvage_disk_limit_bytes 1.6777216e+07", "selvage_disk_writable 1", "selvage_disk_queued_bytes 0",
+		"# TYPE selvage_disk_bytes gauge", "# TYPE selvage_disk_corrupt_blocks_total counter", "selvage_disk_corrupt_blocks_total 0",
+		"selvage_disk_dropped_writes_total 0",
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("/metrics lacks %s", want)
 		}
 	}
 }

@@ -27,4 +27,7 @@ func (m *metrics) watchStore(s *cache.Store) {
 	counter("fills_coalesced_total", "Requests that shared another's fetch.", stats.Coalesced.Load)
 	counter("refreshes_total", "Fetches made in the background.", stats.Refreshed.Load)
 	counter("fills_failed_total", "Fetches without a usable answer.", stats.Failed.Load)
+	if d := s.Disk(); d != nil {
+		m.registry.MustRegister(diskCollector{d})
+	}
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"selvage/cache"
 )
 
 // admin serves the admin endpoints: on a unix socket to whoever may open it, on TCP to whoever has the token, and the two
@@ -23,6 +25,8 @@ type admin struct {
 	ready   func() bool
 	metrics http.Handler
 	reload  func() verdict
+	disk    *cache.Disk            // nil without a disk tier
+	purge   func(url string) error // puts a hard purge of a purge URL in force
 	log     *slog.Logger
 
 	doors []door // owned by the caller until Run, then by Run
@@ -108,7 +112,8 @@ func (a *admin) endpoints() http.Handler {
 	mux := http.NewServeMux()
 	a.health(mux)
 	mux.Handle("GET /metrics", a.metrics)
-	mux.HandleFunc("POST /v1/reload", a.serveReload)
+	mux.HandleFunc("POST /v1/reload", wantJSON(a.serveReload))
+	a.cacheEndpoints(mux)
 	return mux
 }
 
@@ -132,20 +137,33 @@ func answer(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
-// serveReload reads the configuration again. It wants JSON, which no form of a foreign web page can send.
-func (a *admin) serveReload(w http.ResponseWriter, r *http.Request) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		answer(w, http.StatusUnsupportedMediaType, "Content-Type: application/json is wanted")
-		return
+// wantJSON wants a body of JSON, which no form of a foreign web page can send.
+func wantJSON(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+			answer(w, http.StatusUnsupportedMediaType, "Content-Type: application/json is wanted")
+			return
+		}
+		next(w, r)
 	}
+}
+
+// serveReload reads the configuration again.
+func (a *admin) serveReload(w http.ResponseWriter, _ *http.Request) {
 	v := a.reload()
+	status := http.StatusOK
+	if !v.OK {
+		status = http.StatusUnprocessableEntity
+	}
+	a.answerJSON(w, status, v)
+}
+
+func (a *admin) answerJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if !v.OK {
-		w.WriteHeader(http.StatusUnprocessableEntity)
-	}
+	w.WriteHeader(status)
 	if err := printJSON(w, v); err != nil {
-		a.log.Debug("the answer to a reload was not taken", "error", err)
+		a.log.Debug("an answer was not taken", "error", err)
 	}
 }
 

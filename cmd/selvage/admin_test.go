@@ -48,6 +48,9 @@ func TestAdminDoors(t *testing.T) {
 		{"socket: reload wants a type", socket, "POST selvage/v1/reload", nil, 415},
 		{"socket: no browser", socket, "POST selvage/v1/reload", []string{json, "Origin: https://evil.example"}, 403},
 		{"socket: no preflight", socket, "OPTIONS selvage/v1/reload", []string{"Origin: null"}, 403},
+		{"socket: no disk tier", socket, "GET selvage/v1/cache", nil, 404},
+		{"socket: scrub wants JSON", socket, "POST selvage/v1/cache/scrub", nil, 415},
+		{"socket: cache takes no POST", socket, "POST selvage/v1/cache", []string{json}, 405},
 		{"socket: nothing else", socket, "GET selvage/debug/pprof/", nil, 404},
 
 		{"tcp: token", tcp, "GET 192.0.2.1:9090/metrics", []string{bearer}, 200},
@@ -64,6 +67,9 @@ func TestAdminDoors(t *testing.T) {
 		{"health: alive", health, "GET any.example/livez", nil, 200},
 		{"health: ready", health, "GET any.example/readyz", nil, 200},
 		{"health: no metrics", health, "GET any.example/metrics", nil, 404},
+		{"tcp: no token, no list", tcp, "GET 192.0.2.1:9090/v1/cache", nil, 401},
+		{"tcp: no removal for a browser", tcp, "DELETE 192.0.2.1:9090/v1/cache?url=a", []string{bearer, "Origin: null"}, 403},
+		{"health: no list", health, "GET any.example/v1/cache", nil, 404},
 		{"health: no reload", health, "POST any.example/v1/reload", []string{json}, 404},
 	} {
 		method, target, _ := strings.Cut(row.request, " ")

@@ -64,6 +64,11 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
+		disk: n.store.Disk(),
+		purge: func(url string) error {
+			_, err := journal.Add(purge.Entry{Kind: cache.Hard, URLs: []string{url}})
+			return err
+		},
 	}
 	if err = n.admin.listen(f.Admin, n.machine, os.Geteuid()); err != nil {
 		return err

@@ -58,7 +58,10 @@ type testNode struct {
 	done    chan error
 }
 
-func startNode(t *testing.T) *testNode {
+func startNode(t *testing.T) *testNode { return startNodeWith(t, "") }
+
+// startNodeWith starts a node with more in its file.
+func startNodeWith(t *testing.T, more string) *testNode {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
@@ -66,7 +69,7 @@ func startNode(t *testing.T) *testNode {
 	}))
 	t.Cleanup(server.Close)
 	tn := &testNode{t: t, folder: socketFolder(t), origin: server.URL, signals: make(chan os.Signal), done: make(chan error)}
-	tn.write("")
+	tn.write(more)
 	f, err := LoadFile(tn.path("selvage.yaml"), testMachine())
 	if err != nil {
 		t.Fatal(err)

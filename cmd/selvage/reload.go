@@ -28,13 +28,9 @@ func (k *reloadCommand) Run(c console) error {
 }
 
 func askReload(socket string) (v verdict, err error) {
-	client := http.Client{Timeout: time.Minute, Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
-	response, err := client.Post("http://selvage/v1/reload", "application/json", strings.NewReader("{}"))
+	client := adminClient(socket)
+	client.Timeout = time.Minute
+	response, err := client.Post(adminURL+"/v1/reload", "application/json", strings.NewReader("{}"))
 	if err != nil {
 		return v, fmt.Errorf("reach the running node: %w", err)
 	}
@@ -43,4 +39,17 @@ func askReload(socket string) (v verdict, err error) {
 		return v, fmt.Errorf("the node answered %s and no result: %w", response.Status, err)
 	}
 	return v, nil
+}
+
+// adminURL is where the client of adminClient asks; the name in it means nothing.
+const adminURL = "http://selvage"
+
+// adminClient asks the node behind a socket, whatever the URL.
+func adminClient(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
+	}}
 }

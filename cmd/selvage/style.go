@@ -21,8 +21,12 @@ func (s style) bold(text string) string    { return s.mark("1", text) }
 func (s style) dim(text string) string     { return s.mark("2", text) }
 func (s style) command(text string) string { return s.mark("36", text) }
 
+func (s style) good(text string) string     { return s.mark("32", text) }
+func (s style) doubtful(text string) string { return s.mark("33", text) }
+func (s style) bad(text string) string      { return s.mark("31", text) }
+
 func (s style) mark(code, text string) string {
-	if !s.on {
+	if !s.on || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"

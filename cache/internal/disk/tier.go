@@ -44,6 +44,8 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time
 
+	// Existing refuses a directory that holds no cache with a good identity, in place of making it one.
+	Existing bool
 	// Trust is asked once, when all records found at start are known and before any of them is shown: false drops them
 	// all. A highest epoch that the purge journal has never given out means that the journal is not the one that the
 	// records were written under. It may not call the Tier.
@@ -128,6 +130,11 @@ func newTier(dir string, o Options) *Tier {
 }
 
 func (t *Tier) open() error {
+	if t.options.Existing {
+		if _, err := t.readIdentity(); err != nil {
+			return err
+		}
+	}
 	if err := t.prepare(); err != nil {
 		return err
 	}
