@@ -83,7 +83,6 @@ func testDamages(t *testing.T, binary string) {
 				p := g.startReady(t)
 				p.await(loadedMessage)
 				v := newVisitors(p, origin, size.pages)
-				v.damaged = true
 				v.sweep(true)
 				p.kill()
 				p.healthy()
@@ -106,7 +105,6 @@ func fillCache(t *testing.T, g *program, origin *pageOrigin, pages int) {
 	t.Helper()
 	p := g.startReady(t)
 	v := newVisitors(p, origin, pages)
-	v.damaged = true // what a killed process could not repair is still there
 	v.sweep(false)
 	if rand.IntN(2) == 0 {
 		p.stop()

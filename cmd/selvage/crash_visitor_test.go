@@ -21,8 +21,7 @@ type visitors struct {
 	address string
 	pages   int
 
-	ending  atomic.Bool // the process is being killed: answers may end anyhow
-	damaged bool        // files were damaged: an answer may be cut visibly, once
+	ending atomic.Bool // the process is being killed: answers may end anyhow
 
 	tally
 }
@@ -115,11 +114,14 @@ func (v *visitors) sweep(onlyCached bool) {
 }
 
 // ask makes a visit and judges the answer. False: there is nobody to ask any more.
+//
+// An answer may be cut where everybody sees it: when a block in its midst is damaged, and when memory is so short that a body
+// passes through a window which the reader's place has left. Whoever asks again gets it whole, soon.
 func (v *visitors) ask(q visit) bool {
 	err := v.once(q)
-	if errors.Is(err, errCut) && v.damaged {
+	for again := 0; errors.Is(err, errCut) && again < 5 && !v.ending.Load(); again++ {
 		v.cut.Add(1)
-		err = v.once(q) // what was damaged is forgotten by now
+		err = v.once(q)
 	}
 	switch {
 	case errors.Is(err, errCut) && v.ending.Load():
