@@ -210,18 +210,20 @@ func (d *below) promoted(o *Object) *Object {
 type source struct {
 	tier  *disk.Tier
 	name  disk.Name
+	fill  uint64                     // the body among those that the name has had
 	first atomic.Pointer[disk.Entry] // open since the look-up, for the first reader
 }
 
 // bodyBelow returns the body of a record on disk.
 func bodyBelow(t *disk.Tier, e *disk.Entry) *Body {
-	b := &Body{length: e.Length, end: e.Length, below: &source{tier: t, name: e.Name}}
+	b := &Body{length: e.Length, end: e.Length, below: &source{tier: t, name: e.Name, fill: e.Fill}}
 	b.below.first.Store(e)
 	b.complete.Store(true)
 	return b
 }
 
-// open gives a reader an entry of its own.
+// open gives a reader an entry of its own. A newer response may have come since the look-up: its bytes under the old head
+// would be nobody's.
 func (s *source) open() (*disk.Entry, error) {
 	if e := s.first.Swap(nil); e != nil {
 		return e, nil
@@ -234,9 +236,9 @@ func (s *source) open() (*disk.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Key != s.name.Key || e.Variant != s.name.Variant {
+	if e.Key != s.name.Key || e.Variant != s.name.Variant || e.Fill != s.fill {
 		e.Close()
-		return nil, fmt.Errorf("%w: another name has its place", disk.ErrGone)
+		return nil, fmt.Errorf("%w: another body has its place", disk.ErrGone)
 	}
 	return e, nil
 }
