@@ -27,4 +27,20 @@ func (m *metrics) watchStore(s *cache.Store) {
 	counter("fills_coalesced_total", "Requests that shared another's fetch.", stats.Coalesced.Load)
 	counter("refreshes_total", "Fetches made in the background.", stats.Refreshed.Load)
 	counter("fills_failed_total", "Fetches without a usable answer.", stats.Failed.Load)
+	if configured, _ := s.Disk(); configured {
+		m.watchDisk(s)
+	}
+}
+
+// watchDisk tells whoever has configured a disk that it is not used: nothing in the answers would.
+func (m *metrics) watchDisk(s *cache.Store) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "selvage", Subsystem: "disk", Name: "usable",
+		Help: "1 while the disk tier takes what it is given, 0 while it is left alone because of errors.",
+	}, func() float64 {
+		if _, usable := s.Disk(); usable {
+			return 1
+		}
+		return 0
+	}))
 }
