@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -37,24 +39,8 @@ func remount(t *testing.T, root, option string) {
 	}
 }
 
-// untilKept asks for a page that is too large for memory until the disk has it.
-func (v *visitors) untilKept() {
-	v.t.Helper()
-	q := visit{number: 3, flavour: flavours[0]} // fresh for long, does not vary
-	for began := time.Now(); !v.t.Failed(); {
-		before := v.hits.Load()
-		v.ask(q)
-		if v.hits.Load() > before {
-			return
-		}
-		if q.number = (q.number + 4) % v.pages; time.Since(began) > longEnough {
-			v.t.Fatal("the disk tier does not recover")
-		}
-	}
-}
-
-// testFullDisk has a disk that is full before the limit is reached, at first by what the cache itself holds, then by somebody
-// else's bytes. Every answer is right, and the tier recovers.
+// testFullDisk has a disk that is full before the limit is reached: first of what the cache itself holds, then of the bytes of
+// somebody who takes whatever comes free. Every answer is right, and the tier recovers once there is room.
 func testFullDisk(t *testing.T, binary string) {
 	root := smallDisk(t, "64m")
 	origin, url := newPageOrigin(t)
@@ -62,37 +48,83 @@ func testFullDisk(t *testing.T, binary string) {
 	p := g.startReady(t)
 	v := newVisitors(p, origin, 400) // more than 100 MiB
 	v.sweep(false)
-	ballast, err := os.Create(filepath.Join(root, "ballast"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ballast.Close()
-	fillUp(t, ballast)
-	v.pages = 100
-	v.sweep(false)
 	if !p.said.holds("no space left on device") {
 		t.Errorf("the program does not say that the disk is full:\n%s", p.said)
 	}
-	if err := ballast.Truncate(0); err != nil {
-		t.Fatal(err)
-	}
-	v.untilKept()
+	leave := takeAllSpace(t, filepath.Join(root, "ballast"))
+	v.sweep(false)
+	p.wantNoDisk("no space left on device")
+	leave()
+	p.wantDiskSoon()
+	q := newPage(v.pages)
+	v.ask(q)
 	p.stop()
 	p.healthy()
 	t.Logf("%v", &v.tally)
+
+	p = g.startReady(t)
+	p.await(loadedMessage)
+	v = newVisitors(p, origin, v.pages)
+	q.onlyCached = true
+	if v.ask(q); v.hits.Load() != 1 {
+		t.Errorf("GET /page/%d after a restart: no hit, so the disk has not kept what came after it had recovered", q.number)
+	}
 }
 
-// fillUp writes until the disk is full.
-func fillUp(t *testing.T, f *os.File) {
+// takeAllSpace writes a file that takes every byte that is free or comes free, until the function returned is called.
+func takeAllSpace(t *testing.T, name string) (leave func()) {
 	t.Helper()
-	block := make([]byte, 64<<10)
-	for {
-		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
-			return
-		} else if err != nil {
-			t.Fatal(err)
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	var taking sync.WaitGroup
+	taking.Go(func() {
+		block := make([]byte, 4<<10)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+				<-tick.C
+			} else if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return func() {
+		end()
+		taking.Wait()
+		if err := errors.Join(f.Truncate(0), f.Close()); err != nil {
+			t.Error(err)
 		}
 	}
+}
+
+// wantDiskSoon waits until the process says that it uses the disk again.
+func (p *process) wantDiskSoon() {
+	p.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(longEnough); ; {
+		if _, metrics := p.ask("/metrics"); strings.Contains(metrics, "\nselvage_disk_usable 1\n") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			p.t.Fatalf("the disk tier does not recover:\n%s", p.said)
+		}
+	}
+}
+
+// newPage returns the first page from a number on that is fresh for long and the same for everybody.
+func newPage(number int) visit {
+	for is := traitsOf(number); is.varies || is.fresh < time.Minute; is = traitsOf(number) {
+		number++
+	}
+	return visit{number: number}
 }
 
 // testReadOnly has a disk that takes no writes: from the start on, or all of a sudden.
@@ -105,9 +137,7 @@ func testReadOnly(t *testing.T, binary string) {
 	p := g.startReady(t)
 	v := newVisitors(p, origin, 24)
 	v.sweep(false)
-	if !p.said.holds("read-only file system") {
-		t.Errorf("the program does not say that the disk is read-only:\n%s", p.said)
-	}
+	p.wantNoDisk("read-only file system")
 	p.stop()
 	p.healthy()
 
@@ -120,8 +150,20 @@ func testReadOnly(t *testing.T, binary string) {
 	p = g.startReady(t)
 	v = newVisitors(p, origin, 24)
 	v.sweep(false)
+	p.wantNoDisk("read-only file system")
 	p.stop()
 	p.healthy()
+}
+
+// wantNoDisk reports a process that does not say, in its log and its metrics, that it goes without the disk tier, and why.
+func (p *process) wantNoDisk(why string) {
+	p.t.Helper()
+	if !p.said.holds(why) {
+		p.t.Errorf("the program does not say %q:\n%s", why, p.said)
+	}
+	if _, metrics := p.ask("/metrics"); !strings.Contains(metrics, "\nselvage_disk_usable 0\n") {
+		p.t.Errorf("metrics without selvage_disk_usable 0:\n%s", metrics)
+	}
 }
 
 // testRemoved takes the directory away while the process runs.
@@ -255,9 +297,7 @@ func noPermission(t *testing.T, binary string, origin *pageOrigin, url string) {
 	p := g.startReady(t)
 	v := newVisitors(p, origin, 24)
 	v.sweep(false)
+	p.wantNoDisk("permission denied")
 	p.stop()
 	p.healthy()
-	if !strings.Contains(p.said.String(), "permission denied") {
-		t.Errorf("the program does not say that it may not use its directory:\n%s", p.said)
-	}
 }
