@@ -3,10 +3,13 @@ package cache
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"sync/atomic"
+	"syscall"
 
 	"selvage/cache/internal/disk"
 )
@@ -34,12 +37,35 @@ func openBelow(c DiskConfig, clock Clock, small int64, log *slog.Logger, epochs 
 	if c.Path == "" {
 		return nil, nil
 	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	tier, err := disk.Open(c.Path, disk.Options{Limit: c.Size, Log: log, Trust: epochs})
-	if err != nil {
+	switch {
+	case outOfOrder(err):
+		log.Error("no disk cache until the next start; memory alone has to do", "path", c.Path, "error", err)
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	return &below{tier: tier, clock: clock, small: small}, nil
 }
+
+// outOfOrder reports whether an error of opening is the machine's. A site that worked yesterday is to work with a broken disk,
+// too. A directory of another process, or one that is no cache, is a mistake that somebody has to hear of.
+func outOfOrder(err error) bool {
+	for _, of := range []error{
+		fs.ErrPermission, syscall.EROFS, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EMFILE, syscall.ENFILE,
+	} {
+		if errors.Is(err, of) {
+			return true
+		}
+	}
+	return false
+}
+
+// usable reports whether the disk is read and written, as far as is known.
+func (d *below) usable() bool { return d != nil && d.tier.Stat().Writable }
 
 func (d *below) run(ctx context.Context) error {
 	if d == nil || d.ran.Swap(true) {
@@ -213,18 +239,20 @@ func (d *below) promoted(o *Object) *Object {
 type source struct {
 	tier  *disk.Tier
 	name  disk.Name
+	fill  uint64                     // the body among those that the name has had
 	first atomic.Pointer[disk.Entry] // open since the look-up, for the first reader
 }
 
 // bodyBelow returns the body of a record on disk.
 func bodyBelow(t *disk.Tier, e *disk.Entry) *Body {
-	b := &Body{length: e.Length, end: e.Length, below: &source{tier: t, name: e.Name}}
+	b := &Body{length: e.Length, end: e.Length, below: &source{tier: t, name: e.Name, fill: e.Fill}}
 	b.below.first.Store(e)
 	b.complete.Store(true)
 	return b
 }
 
-// open gives a reader an entry of its own.
+// open gives a reader an entry of its own. A newer response may have come since the look-up: its bytes under the old head
+// would be nobody's.
 func (s *source) open() (*disk.Entry, error) {
 	if e := s.first.Swap(nil); e != nil {
 		return e, nil
@@ -237,9 +265,9 @@ func (s *source) open() (*disk.Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if e.Key != s.name.Key || e.Variant != s.name.Variant {
+	if e.Key != s.name.Key || e.Variant != s.name.Variant || e.Fill != s.fill {
 		e.Close()
-		return nil, fmt.Errorf("%w: another name has its place", disk.ErrGone)
+		return nil, fmt.Errorf("%w: another body has its place", disk.ErrGone)
 	}
 	return e, nil
 }

@@ -2,12 +2,15 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"selvage/cache/internal/disk"
 )
 
 // newDiskBench is a bench with a disk tier in dir, which end stops as a clean shutdown does.
@@ -175,4 +178,34 @@ func BenchmarkDiskHit32K(b *testing.B) {
 		r.Close()
 		o.Done()
 	}
+}
+
+// TestAnOldBodyIsNeverReadFromANewRecord: several requests may read one Object, each at its own time, and by then its name may
+// have another body on the disk.
+func TestAnOldBodyIsNeverReadFromANewRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, end := newDiskBench(t, t.TempDir(), 4<<20)
+		defer end()
+		b.loaded()
+		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
+			return replyText(strings.Repeat(fmt.Sprint("body ", n, " "), 40_000), "Cache-Control: max-age=600"), nil
+		}
+		q := b.query("/a")
+		read := func(o *Object) (string, error) { return b.body(Answer{Object: o}) }
+		first, _ := b.get("/a")
+		synctest.Wait()
+		o := b.disk.find(q)
+		for range 2 {
+			if got, err := read(o); got != first || err != nil {
+				t.Fatalf("%d bytes, %v, want the first body", len(got), err)
+			}
+		}
+		if second, err := b.body(b.fill(q, o, false)); second == first || err != nil {
+			t.Fatalf("fill: %d bytes, %v, want the second body", len(second), err)
+		}
+		synctest.Wait()
+		if got, err := read(o); got != "" || !errors.Is(err, disk.ErrGone) {
+			t.Errorf("the first object has %.12q, %v, want no bytes and that they are gone", got, err)
+		}
+	})
 }

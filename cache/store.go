@@ -36,9 +36,10 @@ type Store struct {
 	seed   Seed
 	max    int64 // largest body, unless a policy says less
 
-	table *table
-	ram   *ram.Tier[*Object]
-	disk  *below // nil without
+	table      *table
+	ram        *ram.Tier[*Object]
+	disk       *below // nil without
+	diskWanted bool   // configured, whether it could be opened or not
 
 	flights    singleflight.Group  // by claim: attempts whose head is not here yet
 	refreshing sync.Map            // claims being fetched with nobody waiting
@@ -63,6 +64,8 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 		streams: semaphore.NewWeighted(c.MaxBytes / 8),
 		markers: newMemos(1 << 16),
 		trouble: newMemos(1 << 16),
+
+		diskWanted: c.Disk.Path != "",
 	}
 	var seed [8]byte
 	rand.Read(seed[:])
@@ -100,6 +103,10 @@ func (s *Store) MaxObject() int64 {
 	}
 	return s.max
 }
+
+// DiskState reports whether a disk tier is configured, and whether it takes what it is given now. A disk that fails is left alone
+// for a while; one that failed when the Store was opened, until the next start.
+func (s *Store) DiskState() (configured, usable bool) { return s.diskWanted, s.disk.usable() }
 
 // inMemory reports whether a body of that length stays in memory once it is whole. With a disk below, large ones do not:
 // memory is for what is asked for often.

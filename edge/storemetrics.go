@@ -30,4 +30,20 @@ func (m *metrics) watchStore(s *cache.Store) {
 	if d := s.Disk(); d != nil {
 		m.registry.MustRegister(diskCollector{d})
 	}
+	if configured, _ := s.DiskState(); configured {
+		m.watchDisk(s)
+	}
+}
+
+// watchDisk tells whoever has configured a disk that it is not used: nothing in the answers would.
+func (m *metrics) watchDisk(s *cache.Store) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "selvage", Subsystem: "disk", Name: "usable",
+		Help: "1 while the disk tier takes what it is given, 0 while it is left alone because of errors.",
+	}, func() float64 {
+		if _, usable := s.DiskState(); usable {
+			return 1
+		}
+		return 0
+	}))
 }

@@ -120,12 +120,12 @@ func (k *cacheScrub) Run(c console) error {
 		} else {
 			err = writeScrubbed(c.out, r, c.style())
 		}
-		return errors.Join(err, damage(r))
+		return errors.Join(err, found(r))
 	})
 }
 
-// damage is the error that a scrub's findings stand for.
-func damage(r cache.Scrubbed) error {
+// found is the error that a scrub's findings stand for.
+func found(r cache.Scrubbed) error {
 	switch {
 	case r.Clean:
 		return nil

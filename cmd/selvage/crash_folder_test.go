@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// smallDisk mounts a file system of the given size in memory and returns its root.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "disk")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "mode=0700,size="+size, "tmpfs", root).CombinedOutput(); err != nil {
+		t.Skipf("NOT RUN: needs root and a tmpfs: %v: %s", err, bytes.TrimSpace(out))
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", root).CombinedOutput(); err != nil {
+			t.Errorf("umount %s: %v: %s", root, err, out)
+		}
+	})
+	return root
+}
+
+func remount(t *testing.T, root, option string) {
+	t.Helper()
+	if out, err := exec.Command("mount", "-o", "remount,"+option, root).CombinedOutput(); err != nil {
+		t.Fatalf("remount %s: %v: %s", root, err, out)
+	}
+}
+
+// testFullDisk has a disk that is full before the limit is reached: first of what the cache itself holds, then of the bytes of
+// somebody who takes whatever comes free. Every answer is right, and the tier recovers once there is room.
+func testFullDisk(t *testing.T, binary string) {
+	root := smallDisk(t, "64m")
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(root, "cache"), "256MiB")
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 400) // more than 100 MiB
+	v.sweep(false)
+	if !p.said.holds("no space left on device") {
+		t.Errorf("the program does not say that the disk is full:\n%s", p.said)
+	}
+	leave := takeAllSpace(t, filepath.Join(root, "ballast"))
+	v.sweep(false)
+	p.wantNoDisk("no space left on device")
+	leave()
+	p.wantDiskSoon()
+	q := newPage(v.pages)
+	v.ask(q)
+	p.stop()
+	p.healthy()
+	t.Logf("%v", &v.tally)
+
+	p = g.startReady(t)
+	p.await(loadedMessage)
+	v = newVisitors(p, origin, v.pages)
+	q.onlyCached = true
+	if v.ask(q); v.hits.Load() != 1 {
+		t.Errorf("GET /page/%d after a restart: no hit, so the disk has not kept what came after it had recovered", q.number)
+	}
+}
+
+// takeAllSpace writes a file that takes every byte that is free or comes free, until the function returned is called.
+func takeAllSpace(t *testing.T, name string) (leave func()) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	var taking sync.WaitGroup
+	taking.Go(func() {
+		block := make([]byte, 4<<10)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+				<-tick.C
+			} else if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	return func() {
+		end()
+		taking.Wait()
+		if err := errors.Join(f.Truncate(0), f.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// wantDiskSoon waits until the process says that it uses the disk again.
+func (p *process) wantDiskSoon() {
+	p.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(longEnough); ; {
+		if _, metrics := p.ask("/metrics"); strings.Contains(metrics, "\nselvage_disk_usable 1\n") {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			p.t.Fatalf("the disk tier does not recover:\n%s", p.said)
+		}
+	}
+}
+
+// newPage returns the first page from a number on that is fresh for long and the same for everybody.
+func newPage(number int) visit {
+	for is := traitsOf(number); is.varies || is.fresh < time.Minute; is = traitsOf(number) {
+		number++
+	}
+	return visit{number: number}
+}
+
+// testReadOnly has a disk that takes no writes: from the start on, or all of a sudden.
+func testReadOnly(t *testing.T, binary string) {
+	root := smallDisk(t, "64m")
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(root, "cache"), "32MiB")
+
+	remount(t, root, "ro")
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 24)
+	v.sweep(false)
+	p.wantNoDisk("read-only file system")
+	p.stop()
+	p.healthy()
+
+	remount(t, root, "rw")
+	p = g.startReady(t)
+	v = newVisitors(p, origin, 24)
+	v.sweep(false)
+	p.kill() // one that has files open for writing would refuse the remount
+	remount(t, root, "ro")
+	p = g.startReady(t)
+	v = newVisitors(p, origin, 24)
+	v.sweep(false)
+	p.wantNoDisk("read-only file system")
+	p.stop()
+	p.healthy()
+}
+
+// wantNoDisk reports a process that does not say, in its log and its metrics, that it goes without the disk tier, and why.
+func (p *process) wantNoDisk(why string) {
+	p.t.Helper()
+	if !p.said.holds(why) {
+		p.t.Errorf("the program does not say %q:\n%s", why, p.said)
+	}
+	if _, metrics := p.ask("/metrics"); !strings.Contains(metrics, "\nselvage_disk_usable 0\n") {
+		p.t.Errorf("metrics without selvage_disk_usable 0:\n%s", metrics)
+	}
+}
+
+// testRemoved takes the directory away while the process runs.
+func testRemoved(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 100) // about 30 MiB
+	v.sweep(false)
+	if err := os.RemoveAll(g.cache); err != nil {
+		t.Fatal(err)
+	}
+	v.sweep(false)
+	v.sweep(true)
+	if !p.alive() {
+		t.Errorf("the program has ended:\n%s", p.said)
+	}
+	p.kill()
+	p.healthy()
+}
+
+// testInUse starts a second process on a directory: it is refused, and the first one does not notice.
+func testInUse(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 24)
+	v.sweep(false)
+	refused(t, newProgram(t, binary, url, g.cache, "16MiB"), "in use by another process")
+	v.sweep(false)
+	p.stop()
+	p.healthy()
+	p.unharmed()
+}
+
+// refused starts a program that has to end at once, with a message.
+func refused(t *testing.T, g *program, message string) {
+	t.Helper()
+	p := g.start(t)
+	if _, served := p.await("serving"); served {
+		t.Errorf("the program serves, want it to end with %q", message)
+		p.kill()
+		return
+	}
+	p.healthy()
+	if code := p.cmd.ProcessState.ExitCode(); code != exitFailed || !p.said.holds(message) {
+		t.Errorf("exit code = %d, want 1 and %q:\n%s", code, message, p.said)
+	}
+}
+
+// testLinks puts a symbolic link to somebody's file in the place of each of ours. Nobody follows it.
+func testLinks(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	secret := filepath.Join(t.TempDir(), "secret")
+	for _, kind := range []string{"*.seg", "index", "identity"} {
+		fillCache(t, g, origin, 24)
+		damage{kind, func(t *testing.T, file string, _ int64) {
+			if err := errors.Join(os.Rename(file, secret), os.Symlink(secret, file)); err != nil {
+				t.Fatal(err)
+			}
+		}}.do(t, filepath.Join(g.cache, kind))
+		before := readFile(t, secret)
+		p := g.startReady(t)
+		p.await(loadedMessage)
+		v := newVisitors(p, origin, 24)
+		v.sweep(false)
+		p.stop()
+		p.healthy()
+		if !bytes.Equal(readFile(t, secret), before) {
+			t.Errorf("%s: the file that a link in its place points to has changed", kind)
+		}
+		wantPlainFiles(t, g.cache)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(g.cache, "lock")), os.Symlink(secret, filepath.Join(g.cache, "lock"))); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, g, "too many levels of symbolic links")
+	linked := filepath.Join(t.TempDir(), "linked")
+	if err := os.Symlink(g.cache, linked); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, newProgram(t, binary, url, linked, "16MiB"), "a symbolic link")
+}
+
+// wantPlainFiles reports what in a cache directory is no file, or open to others.
+func wantPlainFiles(t *testing.T, folder string) {
+	t.Helper()
+	wantMode(t, folder, 0o700)
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) == 0 {
+		t.Fatalf("read %s: %d entries, %v", folder, len(entries), err)
+	}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: mode = %v, %v, want a file of mode 0600", e.Name(), info.Mode(), err)
+		}
+	}
+}
+
+// testPermissions has a process make its files under the most generous umask, and start in a directory open to everybody.
+func testPermissions(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	g.wrap = []string{"/bin/sh", "-c", `umask 0; exec "$0" "$@"`}
+	fillCache(t, g, origin, 24)
+	wantPlainFiles(t, g.cache)
+	if err := os.Chmod(g.cache, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	fillCache(t, g, origin, 24)
+	wantPlainFiles(t, g.cache)
+	noPermission(t, binary, origin, url)
+}
+
+// noPermission has a process that may not use its directory. It serves without, and says so.
+func noPermission(t *testing.T, binary string, origin *pageOrigin, url string) {
+	t.Helper()
+	closed := filepath.Join(t.TempDir(), "closed")
+	if err := os.Mkdir(closed, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	g := newProgram(t, binary, url, filepath.Join(closed, "cache"), "16MiB")
+	if os.Geteuid() == 0 { // who may do everything
+		g.user = &syscall.Credential{Uid: 65534, Gid: 65534}
+		if err := os.Chown(g.folder, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 24)
+	v.sweep(false)
+	p.wantNoDisk("permission denied")
+	p.stop()
+	p.healthy()
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// page names one representation that a pageOrigin has at some time. Everything about it follows from the name, so whoever
+// gets its bytes can tell, without asking, whether they are the right ones.
+type page struct {
+	number  int
+	flavour string // "" where the number does not vary
+	version int64
+}
+
+const (
+	pageBlock    = 1 << 10
+	smallestPage = 100
+	largestPage  = 3 << 20
+)
+
+var flavours = []string{"bitter", "salt", "sour"}
+
+// traits are what a number keeps from version to version.
+type traits struct {
+	varies, chunked bool
+	fresh, period   time.Duration // how long a version may be reused, and how long it is the newest
+}
+
+func traitsOf(number int) traits {
+	seconds := [][2]int{{1, 3}, {2, 5}, {20, 15}, {300, 3600}}[number%4]
+	return traits{
+		varies: number%5 == 0, chunked: number%3 == 0,
+		fresh: time.Duration(seconds[0]) * time.Second, period: time.Duration(seconds[1]) * time.Second,
+	}
+}
+
+func (p page) name() string { return fmt.Sprintf("/page/%d %s %d", p.number, p.flavour, p.version) }
+func (p page) etag() string { return fmt.Sprintf(`"%d-%s-%d"`, p.number, p.flavour, p.version) }
+
+var etagForm = regexp.MustCompile(`^"(\d+)-([a-z]*)-(\d+)"$`)
+
+func pageOf(etag string) (p page, ok bool) {
+	m := etagForm.FindStringSubmatch(etag)
+	if m == nil {
+		return page{}, false
+	}
+	p.number, _ = strconv.Atoi(m[1])
+	p.flavour = m[2]
+	p.version, _ = strconv.ParseInt(m[3], 10, 64)
+	return p, true
+}
+
+// size is another one for every version. Small pages are as likely as large ones, by the logarithm.
+func (p page) size() int64 {
+	hash := sha256.Sum256([]byte(p.name()))
+	part := float64(binary.LittleEndian.Uint32(hash[:])) / math.MaxUint32
+	return int64(smallestPage * math.Pow(largestPage/smallestPage, part))
+}
+
+// body returns the content: every kibibyte begins with a line that says what it is, and goes on with bytes that its hash
+// determines.
+func (p page) body() []byte {
+	body := make([]byte, p.size())
+	var noise rand.ChaCha8
+	for at := 0; at < len(body); at += pageBlock {
+		line := fmt.Sprintf("%s at %d ", p.name(), at)
+		hash := sha256.Sum256([]byte(line))
+		block := body[at:min(at+pageBlock, len(body))]
+		n := copy(block, fmt.Appendf(nil, "%s%x\n", line, hash[:8]))
+		noise.Seed(hash)
+		noise.Read(block[n:])
+	}
+	return body
+}
+
+// difference says where got is not want, or "".
+func difference(got, want []byte) string {
+	if bytes.Equal(got, want) {
+		return ""
+	}
+	at := 0
+	for at < min(len(got), len(want)) && got[at] == want[at] {
+		at++
+	}
+	block := at / pageBlock * pageBlock
+	return fmt.Sprintf("%d bytes, want %d; at %d the block begins %q, want %q", len(got), len(want), at, head(got, block), head(want, block))
+}
+
+func head(b []byte, at int) []byte { return b[min(at, len(b)):min(at+60, len(b))] }
+
+// pageOrigin serves pages, the same for every process that is killed in front of it.
+type pageOrigin struct {
+	began     time.Time
+	whole     atomic.Int64 // answers with a body
+	validated atomic.Int64 // answers with 304
+}
+
+// versionAt returns the number of the version that is the newest at a time.
+func (o *pageOrigin) versionAt(number int, now time.Time) int64 {
+	return int64(now.Sub(o.began) / traitsOf(number).period)
+}
+
+// endOf returns when a page stops being the newest of its number.
+func (o *pageOrigin) endOf(p page) time.Time {
+	return o.began.Add(time.Duration(p.version+1) * traitsOf(p.number).period)
+}
+
+func (o *pageOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/page/"))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	is := traitsOf(number)
+	p := page{number: number, version: o.versionAt(number, time.Now())}
+	h := w.Header()
+	if is.varies {
+		p.flavour = r.Header.Get("X-Flavour")
+		h.Set("Vary", "X-Flavour")
+	}
+	h.Set("ETag", p.etag())
+	h.Set("Cache-Control", fmt.Sprintf("max-age=%d", int(is.fresh.Seconds())))
+	h.Set("Content-Type", "application/octet-stream")
+	if r.Header.Get("If-None-Match") == p.etag() {
+		o.validated.Add(1)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	o.whole.Add(1)
+	if is.chunked {
+		w.(http.Flusher).Flush()
+	} else {
+		h.Set("Content-Length", strconv.FormatInt(p.size(), 10))
+	}
+	w.Write(p.body())
+}
+
+// TestPagesTellTheTruth: what the crash tests would take for a wrong byte is found to be one.
+func TestPagesTellTheTruth(t *testing.T) {
+	p := page{number: 5, flavour: "sour", version: 7}
+	for p.size() < 2*pageBlock {
+		p.version++
+	}
+	if back, ok := pageOf(p.etag()); !ok || back != p {
+		t.Errorf("pageOf(%s) = %+v, want %+v", p.etag(), back, p)
+	}
+	want := p.body()
+	if d := difference(p.body(), want); d != "" {
+		t.Errorf("the same page twice: %s", d)
+	}
+	flipped := bytes.Clone(want)
+	flipped[len(flipped)-1] ^= 1
+	swapped := append(bytes.Clone(want[pageBlock:2*pageBlock]), want[pageBlock:]...)
+	next := page{p.number, p.flavour, p.version + 1}
+	for what, wrong := range map[string][]byte{
+		"a flipped bit": flipped, "a block in another's place": swapped, "a body cut short": want[:len(want)-1],
+		"a byte too many": append(bytes.Clone(want), 0), "another version": next.body(), "nothing": nil,
+	} {
+		if difference(wrong, want) == "" {
+			t.Errorf("%s passes for the page", what)
+		}
+	}
+}
