@@ -32,23 +32,36 @@ type below struct {
 	ran   atomic.Bool
 }
 
-// openBelow opens the disk tier. epochs reports whether the purge journal can have given out an epoch.
-func openBelow(c DiskConfig, clock Clock, small int64, log *slog.Logger, epochs func(highest uint64) bool) (*below, error) {
-	if c.Path == "" {
+// openBelow opens the disk tier, and empties it if it was written under another purge journal than the one at hand. One that
+// is out of order leaves memory alone to do the work.
+func openBelow(c StoreConfig, clock Clock, log *slog.Logger) (*below, error) {
+	if c.Disk.Path == "" {
 		return nil, nil
 	}
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
+	tier, err := disk.Open(c.Disk.Path, disk.Options{
+		Limit: c.Disk.Size, Log: log,
+		Trust: func(highest uint64) bool { return highest <= c.HighestEpoch },
+	})
+	if err == nil && c.Identity != [16]byte{} && tier.Identity() != c.Identity {
+		if err = tier.Reset(c.Identity); err != nil {
+			letGo(tier)
+		}
 	}
-	tier, err := disk.Open(c.Path, disk.Options{Limit: c.Size, Log: log, Trust: epochs})
 	switch {
 	case outOfOrder(err):
-		log.Error("no disk cache until the next start; memory alone has to do", "path", c.Path, "error", err)
+		log.Error("no disk cache until the next start; memory alone has to do", "path", c.Disk.Path, "error", err)
 		return nil, nil
 	case err != nil:
 		return nil, err
 	}
-	return &below{tier: tier, clock: clock, small: small}, nil
+	return &below{tier: tier, clock: clock, small: c.MaxBytes / 100}, nil
+}
+
+// letGo gives up a tier that will not be used.
+func letGo(t *disk.Tier) {
+	over, end := context.WithCancel(context.Background())
+	end()
+	_ = t.Run(over)
 }
 
 // outOfOrder reports whether an error of opening is the machine's. A site that worked yesterday is to work with a broken disk,

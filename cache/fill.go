@@ -162,8 +162,8 @@ func (s *Store) variant(q *Query) string {
 // attempt asks the origin, once there is room for what it may answer. That also bounds the number of fetches: those that
 // nobody waits for any more, too.
 func (s *Store) attempt(f *Fill) Answer {
-	if err := s.reserve(s.ctx, s.entry()); err != nil {
-		return Answer{Err: err}
+	if !s.enter() {
+		return Answer{Err: ErrBusy}
 	}
 	a, kept := s.exchange(f)
 	if !kept {
@@ -175,14 +175,11 @@ func (s *Store) attempt(f *Fill) Answer {
 // entry is the room that every fetch takes.
 func (s *Store) entry() int64 { return min(firstChunk, s.max) }
 
-// reserve waits for room among the bodies that are filling.
-func (s *Store) reserve(ctx context.Context, bytes int64) error {
-	ctx, cancel := context.WithTimeout(ctx, budgetWait)
+// enter waits for that room.
+func (s *Store) enter() bool {
+	ctx, cancel := context.WithTimeout(s.ctx, budgetWait)
 	defer cancel()
-	if s.budget.Acquire(ctx, bytes) != nil {
-		return ErrBusy
-	}
-	return nil
+	return s.budget.Acquire(ctx, s.entry()) == nil
 }
 
 // exchange judges what the origin answers. kept: a body is filling, and has taken over the room.
@@ -214,7 +211,7 @@ func (s *Store) exchange(f *Fill) (a Answer, kept bool) {
 			err := fmt.Errorf("%w: %d to an unconditional request for the whole", ErrProtocol, r.Status)
 			return s.failed(f, Answer{Status: r.Status, Err: err}), false
 		}
-		return s.received(ctx, f, r, resp, epoch)
+		return s.received(f, r, resp, epoch)
 	}
 }
 
@@ -256,7 +253,7 @@ func (s *Store) validated(f *Fill, stale *Object, r *Response, epoch uint64) Ans
 }
 
 // received judges a whole answer, and begins to keep it if it may be kept.
-func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.Response, epoch uint64) (a Answer, kept bool) {
+func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64) (a Answer, kept bool) {
 	a = Answer{Status: r.Status, Admission: Admit(f.Query, f.Policy, r)}
 	a.Admission.Meta.Epoch = epoch
 	if IsErrorStatus(r.Status) {
@@ -279,10 +276,6 @@ func (s *Store) received(ctx context.Context, f *Fill, r *Response, resp *http.R
 	}
 	if shared {
 		p.limit = min(errorBody, s.max)
-	}
-	if err := p.begin(ctx, r.Length); err != nil {
-		resp.Body.Close()
-		return Answer{Status: r.Status, Err: err}, false
 	}
 	a.Object = s.newObject(f.Query, a.Admission.Meta, newBody(r.Length))
 	p.object = a.Object

@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"time"
@@ -34,19 +33,6 @@ type pump struct {
 	window   int64 // once the body is a stream
 	chunk    []byte
 	down     *disk.Writer // to the disk, of a body that memory will not keep; nil before and without
-}
-
-// begin waits for room for the first chunk of a body of the given length, -1 for unknown, beyond what every fetch has.
-func (p *pump) begin(ctx context.Context, length int64) error {
-	missing := min(p.next(0, length), p.limit) - p.reserved
-	if missing <= 0 {
-		return nil
-	}
-	if err := p.store.reserve(ctx, missing); err != nil {
-		return err
-	}
-	p.reserved += missing
-	return nil
 }
 
 func (p *pump) run() {
@@ -136,10 +122,15 @@ func (p *pump) end() error {
 	}
 }
 
-// grow takes the next chunk. A body that finds no more room among those that are filling becomes a stream.
+// grow takes the next chunk: the size it would like, or what is left of its reserve. A body that finds no more room among
+// those that are filling becomes a stream.
 func (p *pump) grow(total, want int64) {
 	size := p.next(total, want)
 	if p.window == 0 && !p.claim(min(total+size, p.limit)) {
+		size = min(size, p.reserved-total)
+	}
+	if size <= 0 {
+		size = firstChunk
 		if p.keep && p.down == nil {
 			p.goDown()
 		}

@@ -99,9 +99,10 @@ func (endless) Read(p []byte) (int, error) { return len(p), nil }
 func TestFillsTogetherAreBounded(t *testing.T) {
 	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // 128 KiB of fills
 		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
-			return reply(200, &trickle{ctx: ctx, steps: []string{"x"}, every: time.Hour}, 100<<10, "Cache-Control: max-age=60"), nil
+			return reply(200, &trickle{ctx: ctx, steps: []string{"x"}, every: time.Hour}, 128<<10, "Cache-Control: max-age=60"), nil
 		}
 		b.fill(b.query("/a"), nil, false)
+		synctest.Wait() // it has taken room for all of its body
 		begin := time.Now()
 		if a := b.fill(b.query("/b"), nil, false); a.Err != ErrBusy {
 			t.Errorf("err = %v, want %v", a.Err, ErrBusy)

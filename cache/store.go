@@ -21,9 +21,11 @@ type StoreConfig struct {
 	MaxBytes int64 // of the memory tier
 	Disk     DiskConfig
 	Logger   *slog.Logger // nil discards
-	// Trust is asked once whether the purge journal can have given out the highest epoch found on the disk. If not, what
-	// is there is dropped: nobody knows what was purged of it. nil trusts.
-	Trust func(highestEpoch uint64) bool
+	// Identity is the purge journal's, and HighestEpoch the last number it can have given out before this start. What was
+	// kept on the disk under another identity, or a higher epoch, is dropped: nobody knows what of it was purged. The
+	// zero Identity is any.
+	Identity     [16]byte
+	HighestEpoch uint64
 }
 
 // Store keeps Objects and runs the fills that make them.
@@ -67,12 +69,16 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 
 		diskWanted: c.Disk.Path != "",
 	}
+	log := c.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	var seed [8]byte
 	rand.Read(seed[:])
 	s.seed = Seed(binary.LittleEndian.Uint64(seed[:]))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
-	if s.disk, err = openBelow(c.Disk, clock, c.MaxBytes/100, c.Logger, c.Trust); err != nil {
+	if s.disk, err = openBelow(c, clock, log); err != nil {
 		return nil, err
 	}
 	if s.disk != nil {

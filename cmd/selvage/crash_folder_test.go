@@ -192,7 +192,7 @@ func testInUse(t *testing.T, binary string) {
 	p := g.startReady(t)
 	v := newVisitors(p, origin, 24)
 	v.sweep(false)
-	refused(t, newProgram(t, binary, url, g.cache, "16MiB"), "in use by another process")
+	refused(t, newProgram(t, binary, url, g.cache, "16MiB"), "another process")
 	v.sweep(false)
 	p.stop()
 	p.healthy()

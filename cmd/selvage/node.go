@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"reflect"
 	"sync"
 	"syscall"
@@ -26,10 +27,11 @@ type node struct {
 	log     *slog.Logger
 	name    string // of the configuration file; "" when there is none to read again
 
-	store *cache.Store
-	edge  *edge.Edge
-	admin *admin
-	abort func() // ends the process at once
+	journal *purge.Journal
+	store   *cache.Store
+	edge    *edge.Edge
+	admin   *admin
+	abort   func() // ends the process at once
 
 	mu    sync.Mutex
 	file  *File                   // in force; guarded by mu
@@ -54,11 +56,13 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	if n.pools, err = openPools(f.Origins, nil, nil, n.log); err != nil {
 		return err
 	}
-	clock, journal := cache.SystemClock(), purge.NewJournal()
+	if n.journal, err = openJournal(f.Disk, n.log); err != nil {
+		return err
+	}
+	clock, journal := cache.SystemClock(), n.journal
 	if n.store, err = cache.NewStore(cache.StoreConfig{
 		MaxBytes: f.Memory, Disk: f.Disk, Logger: n.log,
-		// The journal is in memory: of what it knew when those epochs were written, nothing is left.
-		Trust: func(highest uint64) bool { return highest <= journal.Applied() },
+		Identity: journal.Identity(), HighestEpoch: journal.Reserved(),
 	}, clock, journal); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
@@ -80,6 +84,33 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	return err
 }
 
+// openJournal opens the purge journal beside the disk tier: what outlives the process has to remember what was purged of it.
+// Without its file the journal is new, and so nothing on the disk is trusted.
+func openJournal(d cache.DiskConfig, log *slog.Logger) (*purge.Journal, error) {
+	if d.Path == "" {
+		return purge.NewJournal(), nil
+	}
+	err := os.MkdirAll(d.Path, 0o700)
+	if err == nil {
+		var j *purge.Journal
+		if j, err = purge.Open(filepath.Join(d.Path, "purges"), purge.Options{Log: log}); err == nil {
+			sayRecovered(j.Recovered(), log)
+			return j, nil
+		}
+	}
+	if errors.Is(err, purge.ErrInUse) {
+		return nil, fmt.Errorf("disk %s: %w", d.Path, err)
+	}
+	log.Error("no purge journal on the disk until the next start; what is cached there is dropped", "path", d.Path, "error", err)
+	return purge.NewJournal(), nil
+}
+
+func sayRecovered(r purge.Recovery, log *slog.Logger) {
+	if r.Damage != nil {
+		log.Error("the purge journal was damaged; it begins anew, and what is cached on the disk is dropped", "error", r.Damage, "aside", r.Aside)
+	}
+}
+
 func (n *node) serveMetrics(w http.ResponseWriter, r *http.Request) { n.edge.Metrics().ServeHTTP(w, r) }
 
 // close lets go of what open opened, so far as it came, and run has not closed.
@@ -92,6 +123,11 @@ func (n *node) close() {
 		over, end := context.WithCancel(context.Background())
 		end()
 		_ = n.store.Run(over) // lets go of the disk, unless run has done so
+	}
+	if n.journal != nil {
+		if err := n.journal.Close(); err != nil {
+			n.log.Error("purge journal", "error", err)
+		}
 	}
 	closePools(n.pools, nil)
 }
@@ -115,6 +151,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 		return err
 	})
 	g.Go(func() error { return n.store.Run(writing) })
+	g.Go(func() error { return n.journal.Run(writing) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
 		n.obey(alive, signals, drain)

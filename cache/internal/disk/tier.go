@@ -190,6 +190,7 @@ func checkOurs(entries []fs.DirEntry) error {
 		case e.Name() == identityName:
 			return nil
 		case isSegment, name == identityName, name == lockName, name == indexName, name == "lost+found":
+		case strings.HasPrefix(name, "purges"): // the purge journal may share the folder
 		default:
 			strange = e.Name()
 		}
