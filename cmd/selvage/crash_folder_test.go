@@ -42,7 +42,7 @@ func remount(t *testing.T, root, option string) {
 // testFullDisk has a disk that is full before the limit is reached: first of what the cache itself holds, then of the bytes of
 // somebody who takes whatever comes free. Every answer is right, and the tier recovers once there is room.
 func testFullDisk(t *testing.T, binary string) {
-	size, limit, pages := "24m", "96MiB", 150 // about 50 MiB
+	size, limit, pages := "16m", "64MiB", 100 // about 30 MiB
 	if soaking() {
 		size, limit, pages = "64m", "256MiB", 1000
 	}

@@ -30,7 +30,7 @@ func crashSizes() crashSize {
 	if soaking() {
 		return crashSize{kills: 220, damages: 10, pages: 200, load: 128 << 20}
 	}
-	return crashSize{kills: 5, damages: 1, pages: 16, load: 16 << 20}
+	return crashSize{kills: 5, damages: 1, pages: 12, load: 16 << 20}
 }
 
 func TestCrash(t *testing.T) {
