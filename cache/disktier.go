@@ -85,7 +85,10 @@ func (d *below) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	return d.tier.Run(ctx)
+	if err := d.tier.Run(ctx); err != nil {
+		return fmt.Errorf("write out the disk cache: %w", err)
+	}
+	return nil
 }
 
 // The first byte of a record's head says what it is.

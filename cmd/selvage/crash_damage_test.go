@@ -80,14 +80,12 @@ func testDamages(t *testing.T, binary string) {
 			for _, d := range damages {
 				fillCache(t, g, origin, size.pages)
 				d.do(t, filepath.Join(g.cache, kind))
-				p := g.startReady(t)
-				p.await(loadedMessage)
-				v := newVisitors(p, origin, size.pages)
-				v.sweep(true)
-				p.kill()
-				p.healthy()
+				v, p := askCache(t, g, origin, size.pages)
 				sum.add(&v.tally)
 				noticed += p.said.count("damaged")
+				if kind == "index" && v.hits.Load() == 0 {
+					t.Errorf("nothing is found, though the segments have it all:\n%s", p.said)
+				}
 				if t.Failed() {
 					t.Fatalf("after %s with %s", kind, d.name)
 				}
@@ -98,6 +96,18 @@ func testDamages(t *testing.T, binary string) {
 		t.Error("no process noticed any damage")
 	}
 	t.Logf("%d damages: %v; damage spoken of in %d lines", size.damages*3*len(damages), &sum, noticed)
+}
+
+// askCache has a process show all that it finds in its cache.
+func askCache(t *testing.T, g *program, origin *pageOrigin, pages int) (*visitors, *process) {
+	t.Helper()
+	p := g.startReady(t)
+	p.await(loadedMessage)
+	v := newVisitors(p, origin, pages)
+	v.sweep(true)
+	p.kill()
+	p.healthy()
+	return v, p
 }
 
 // fillCache has a process keep all pages, and end as an operator ends it or as the kernel does.

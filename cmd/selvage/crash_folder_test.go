@@ -42,11 +42,15 @@ func remount(t *testing.T, root, option string) {
 // testFullDisk has a disk that is full before the limit is reached: first of what the cache itself holds, then of the bytes of
 // somebody who takes whatever comes free. Every answer is right, and the tier recovers once there is room.
 func testFullDisk(t *testing.T, binary string) {
-	root := smallDisk(t, "64m")
+	size, limit, pages := "16m", "64MiB", 100 // about 30 MiB
+	if soaking() {
+		size, limit, pages = "64m", "256MiB", 1000
+	}
+	root := smallDisk(t, size)
 	origin, url := newPageOrigin(t)
-	g := newProgram(t, binary, url, filepath.Join(root, "cache"), "256MiB")
+	g := newProgram(t, binary, url, filepath.Join(root, "cache"), limit)
 	p := g.startReady(t)
-	v := newVisitors(p, origin, 400) // more than 100 MiB
+	v := newVisitors(p, origin, pages)
 	v.sweep(false)
 	if !p.said.holds("no space left on device") {
 		t.Errorf("the program does not say that the disk is full:\n%s", p.said)
@@ -171,18 +175,21 @@ func testRemoved(t *testing.T, binary string) {
 	origin, url := newPageOrigin(t)
 	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
 	p := g.startReady(t)
-	v := newVisitors(p, origin, 100) // about 30 MiB
+	v := newVisitors(p, origin, 100) // more than it holds
 	v.sweep(false)
 	if err := os.RemoveAll(g.cache); err != nil {
 		t.Fatal(err)
 	}
 	v.sweep(false)
 	v.sweep(true)
-	if !p.alive() {
-		t.Errorf("the program has ended:\n%s", p.said)
+	if !p.said.holds("no such file or directory") {
+		t.Errorf("the program does not say that its directory is gone:\n%s", p.said)
 	}
-	p.kill()
+	p.end(exitFailed) // it has not kept what it was to keep
 	p.healthy()
+	if !p.said.holds("write out the disk cache") {
+		t.Errorf("the program does not say why it ends with 1:\n%s", p.said)
+	}
 }
 
 // testInUse starts a second process on a directory: it is refused, and the first one does not notice.

@@ -141,6 +141,12 @@ func (p *process) kill() {
 // stop ends the process as an operator does.
 func (p *process) stop() {
 	p.t.Helper()
+	p.end(exitOK)
+}
+
+// end sends SIGTERM and wants the process to end with an exit code.
+func (p *process) end(want int) {
+	p.t.Helper()
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.exited:
@@ -148,17 +154,8 @@ func (p *process) stop() {
 		p.t.Errorf("the program does not end:\n%s", p.said)
 	}
 	p.kill()
-	if code := p.cmd.ProcessState.ExitCode(); code != exitOK {
-		p.t.Errorf("exit code = %d after SIGTERM, want 0:\n%s", code, p.said)
-	}
-}
-
-func (p *process) alive() bool {
-	select {
-	case <-p.exited:
-		return false
-	default:
-		return true
+	if code := p.cmd.ProcessState.ExitCode(); code != want {
+		p.t.Errorf("exit code = %d after SIGTERM, want %d:\n%s", code, want, p.said)
 	}
 }
 

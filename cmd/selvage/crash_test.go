@@ -30,7 +30,7 @@ func crashSizes() crashSize {
 	if soaking() {
 		return crashSize{kills: 220, damages: 10, pages: 200, load: 128 << 20}
 	}
-	return crashSize{kills: 5, damages: 1, pages: 24, load: 16 << 20}
+	return crashSize{kills: 5, damages: 1, pages: 12, load: 16 << 20}
 }
 
 func TestCrash(t *testing.T) {
@@ -38,13 +38,16 @@ func TestCrash(t *testing.T) {
 		t.Skip("real processes take real time")
 	}
 	binary := buildProgram(t)
-	for name, test := range map[string]func(*testing.T, string){
-		"kill": testKills, "damage": testDamages, "full disk": testFullDisk, "read-only": testReadOnly, "removed": testRemoved,
-		"in use": testInUse, "links": testLinks, "permissions": testPermissions,
+	for _, row := range []struct {
+		name string
+		test func(t *testing.T, binary string)
+	}{ // the longest first
+		{"damage", testDamages}, {"full disk", testFullDisk}, {"kill", testKills}, {"links", testLinks},
+		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"removed", testRemoved}, {"in use", testInUse},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
-			test(t, binary)
+			row.test(t, binary)
 		})
 	}
 }
