@@ -135,7 +135,7 @@ func (w *writer) drop(s *segment) {
 		}
 	}
 	if w.current == s {
-		w.current = nil
+		w.leave(ErrGone)
 	}
 	w.dirty = slices.DeleteFunc(w.dirty, func(d *segment) bool { return d == s })
 	w.changes.drop(s.number)

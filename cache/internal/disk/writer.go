@@ -325,6 +325,18 @@ func (w *writer) failed(what string, err error) {
 			return
 		}
 	}
-	w.current = nil
+	w.leave(err)
 	w.t.pause(what, err)
+}
+
+// leave gives up the current segment, and with it what has not been written to it yet.
+func (w *writer) leave(err error) {
+	fills, publications := w.unwritten, w.unshown
+	w.current, w.buffer, w.unwritten, w.unshown = nil, w.buffer[:0], nil, nil
+	for _, f := range fills {
+		f.err = err
+	}
+	for _, p := range publications {
+		w.publish(p, err)
+	}
 }
