@@ -65,7 +65,8 @@ func TestHTTP2Floods(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := newH2(t, newRig(t, untilLeft, nil).start(serverTLS()).l)
+				r := newRig(t, untilLeft, nil).start(serverTLS())
+				c := newH2(t, r.l)
 				c.fr.AllowIllegalWrites = true
 				sent := make(chan int)
 				go func() {
@@ -89,6 +90,9 @@ func TestHTTP2Floods(t *testing.T) {
 				// Without a word where one could not be said: another frame was half written.
 				if code != http2.ErrCodeEnhanceYourCalm && code != http2.ErrCodeNo {
 					t.Errorf("the connection ended with %v, want ENHANCE_YOUR_CALM", code)
+				}
+				if n := r.Stats().Refused["http2-flood"]; n == 0 {
+					t.Error("it was not cut for its flood")
 				}
 				if n := <-sent; n == 20_000 {
 					t.Error("the server took all of it")
