@@ -32,8 +32,17 @@ func SetGap(r *http.Response, gap time.Duration) {
 
 // Upstream returns the address of the upstream that gave a Pool's response.
 func Upstream(r *http.Response) string {
-	if b, ok := r.Body.(interface{ upstream() string }); ok {
-		return b.upstream()
+	if b, ok := r.Body.(interface{ exchange() *exchange }); ok {
+		return b.exchange().upstream.name
+	}
+	return ""
+}
+
+// Tie returns the Set-Cookie that keeps the client with the upstream that gave a Pool's response, "" where there is no need
+// for one. It is for this client alone: a response that is stored must not have it.
+func Tie(r *http.Response) string {
+	if b, ok := r.Body.(interface{ exchange() *exchange }); ok {
+		return b.exchange().tie
 	}
 	return ""
 }
@@ -50,7 +59,7 @@ func (b *body) setGap(gap time.Duration) {
 	b.x.gap = gap
 }
 
-func (b *body) upstream() string { return b.x.upstream }
+func (b *body) exchange() *exchange { return b.x }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.read(p)
@@ -134,11 +143,4 @@ func (u *upload) Close() error {
 	}
 	u.closed.Store(true)
 	return u.ReadCloser.Close()
-}
-
-// closeUnsent closes a request's body that no connection has taken over: a RoundTripper always closes it.
-func (x *exchange) closeUnsent(body io.Closer) {
-	if !x.isConnected() {
-		body.Close()
-	}
 }

@@ -17,8 +17,9 @@ import (
 type exchange struct {
 	method   string
 	upgrade  bool // the request asks for another protocol, so 101 may come
-	upstream string
-	timeouts Timeouts
+	upstream *upstream
+	tie      string // Set-Cookie that ties the client to the upstream, "" for none
+	began    time.Time
 	caller   context.Context
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -34,6 +35,7 @@ type exchange struct {
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
 	invented  bool  // a Cache-Control in the head is http.Transport's
+	over      bool  // the upstream's load is without it
 	upload    error // from reading the request's own body
 }
 
@@ -46,10 +48,11 @@ const (
 	forBody
 )
 
-func newExchange(r *http.Request, upstream string, timeouts Timeouts) *exchange {
+// newExchange begins an exchange with an upstream whose load has room made for it.
+func newExchange(r *http.Request, u *upstream) *exchange {
 	x := &exchange{
-		method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: upstream, timeouts: timeouts,
-		caller: r.Context(), gap: gapOf(r.Context(), timeouts.Gap),
+		method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: u, began: time.Now(),
+		caller: r.Context(), gap: gapOf(r.Context(), u.timeouts.Gap),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(x.caller)
 	return x
@@ -157,7 +160,7 @@ func (x *exchange) await(what wait) {
 		return
 	}
 	x.waiting = what
-	limit := [...]time.Duration{forUpload: x.timeouts.Gap, forHead: x.timeouts.FirstByte, forBody: x.gap}[what]
+	limit := [...]time.Duration{forUpload: x.upstream.timeouts.Gap, forHead: x.upstream.timeouts.FirstByte, forBody: x.gap}[what]
 	switch {
 	case limit <= 0: // lifted
 		x.restLocked()
@@ -208,13 +211,20 @@ func (x *exchange) end() {
 	x.gotHead()
 	x.rest(forBody)
 	x.cancel(nil)
+	x.mu.Lock()
+	over := x.over
+	x.over = true
+	x.mu.Unlock()
+	if !over {
+		x.upstream.leave()
+	}
 }
 
 // complete fills in what a Failure of this exchange has in common with its others.
 func (x *exchange) complete(f *Failure) *Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	f.Upstream, f.Unreachable, f.Repeated = x.upstream, !x.answered, x.repeated
+	f.Upstream, f.Unreachable, f.Repeated = x.upstream.name, !x.answered, x.repeated
 	return f
 }
 

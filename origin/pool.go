@@ -1,15 +1,14 @@
 package origin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/url"
-	"strings"
-	"sync/atomic"
+	"time"
 )
 
 // Dialer makes connections. Tests pass one of their own.
@@ -19,7 +18,8 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 type Pool struct {
 	host      string
 	upstreams []*upstream
-	turn      atomic.Uint64
+	balance   *balancer
+	queue     *queue
 }
 
 // New makes the pool of the origin called name. A nil dial is net.Dialer's.
@@ -42,39 +42,88 @@ func New(name string, c Config, dial Dialer, log *slog.Logger) (*Pool, error) {
 	if c.TLS.Insecure {
 		log.Warn("certificates of the origin are not verified", "origin", name)
 	}
-	p := &Pool{host: c.Host}
-	for _, text := range c.URLs {
-		a, _, _ := parseAddress(text)
-		p.upstreams = append(p.upstreams, newUpstream(a, c, roots, dial))
+	balance, err := newBalancer(c.Balance)
+	if err != nil {
+		return nil, fmt.Errorf("origin %s: %w", name, err)
+	}
+	p := &Pool{host: c.Host, balance: balance, queue: &queue{size: c.Queue.Size, patience: c.Queue.Wait}}
+	for _, uc := range c.upstreams() {
+		p.add(newUpstream(uc, c, roots, dial))
 	}
 	return p, nil
 }
 
-// RoundTrip sends r to the next upstream in turn, and to the others, once each, as long as there is no connection to send it on.
-// Nothing else is tried again but what http.Transport does for a safe method on a kept connection that had died.
+func (p *Pool) add(u *upstream) {
+	u.queue = p.queue
+	if p.balance.policy == sticky {
+		u.token = p.balance.tie.token(u.name)
+	}
+	p.upstreams = append(p.upstreams, u)
+}
+
+// RoundTrip sends r to the upstream that the policy picks, and to others, once each, as long as there is no connection to
+// send it on. Nothing else is tried again but what http.Transport does for a safe method on a kept connection that had died.
 //
-// r goes out as it is: its Host, its path (URL.RawPath where that encodes URL.Path), its fields and no others. The response
-// tells by Upstream who answered. Its body and an error of RoundTrip are a *Failure, or the cause of r's own context, or the
-// error of r's own body.
+// r goes out as it is: its Host, its path (URL.RawPath where that encodes URL.Path), its fields and no others. RemoteAddr is
+// the client's address, for the policies that go by it. The response tells by Upstream who answered. Its body and an error of
+// RoundTrip are a *Failure, or the cause of r's own context, or the error of r's own body.
 func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
-	turn := p.turn.Add(1) - 1
-	var x *exchange
-	var err error
-	for i := range p.upstreams {
-		u := p.upstreams[(turn+uint64(i))%uint64(len(p.upstreams))]
-		x = newExchange(r, u.name, u.timeouts)
-		var response *http.Response
-		if response, err = u.roundTrip(r, x); err == nil {
+	var room [usual]*upstream
+	tried := room[:0]
+	var last error // of those that were tried
+	for {
+		u, err := p.acquire(r, tried)
+		if u == nil {
+			closeUnsent(r)
+			return nil, cmp.Or(last, err)
+		}
+		x := newExchange(r, u)
+		response, err := u.roundTrip(r, x)
+		if err == nil {
+			x.tie = p.balance.tie.cookieFor(r, u)
 			return response, nil
 		}
 		if !isConnecting(err) {
-			break
+			if !x.isConnected() {
+				closeUnsent(r)
+			}
+			return nil, err
+		}
+		tried, last = append(tried, u), err
+	}
+}
+
+// acquire makes room for r at an upstream that was not tried, and waits for it if need be. Neither an upstream nor an error
+// means that all were tried.
+func (p *Pool) acquire(r *http.Request, tried []*upstream) (*upstream, error) {
+	if p.queue.isEmpty() {
+		if u, full := p.reserve(r, tried); u != nil || !full {
+			return u, nil
 		}
 	}
-	if r.Body != nil {
-		x.closeUnsent(r.Body)
+	return p.wait(r, tried)
+}
+
+// reserve makes room for r at the upstream that the policy picks. Without one, full says whether waiting may help.
+func (p *Pool) reserve(r *http.Request, tried []*upstream) (u *upstream, full bool) {
+	var room [usual]choice
+	for { // until nobody else takes the last room of the one that was picked
+		now := time.Now()
+		choices, full := p.survey(room[:0], tried, now)
+		if len(choices) == 0 {
+			return nil, full
+		}
+		if u := choices[p.balance.pick(choices, r)].upstream; u.load.enter(now) {
+			return u, false
+		}
 	}
-	return nil, err
+}
+
+// closeUnsent closes the body of a request that no connection has taken over: a RoundTripper always closes it.
+func closeUnsent(r *http.Request) {
+	if r.Body != nil {
+		r.Body.Close()
+	}
 }
 
 // isConnecting reports whether another upstream may be asked.
@@ -85,52 +134,6 @@ func isConnecting(err error) bool {
 
 // Host returns what the origin wants to be called by, "" when it wants the client's Host.
 func (p *Pool) Host() string { return p.host }
-
-// Owns reports whether an absolute URL in an answer names the origin itself, so that a client has to be sent to the edge
-// instead: one of the upstreams, the configured Host, or the host that was asked for at the scheme and port of an upstream
-// (a server that builds its redirects from Host and its own port).
-func (p *Pool) Owns(u *url.URL, asked string) bool {
-	if u.Scheme != "http" && u.Scheme != "https" {
-		return false
-	}
-	named := hostPort(u.Scheme, u.Host)
-	if p.host != "" && hostPort(u.Scheme, p.host) == named {
-		return true
-	}
-	for _, up := range p.upstreams {
-		if up.isSocket() {
-			continue
-		}
-		if hostPort(up.scheme, up.host) == named || up.scheme == u.Scheme && withPortOf(up, asked) == named {
-			return true
-		}
-	}
-	return false
-}
-
-// withPortOf is the authority a host has at an upstream's port.
-func withPortOf(up *upstream, host string) string {
-	_, port, _ := net.SplitHostPort(hostPort(up.scheme, up.host))
-	name := url.URL{Host: host}
-	return hostPort(up.scheme, net.JoinHostPort(name.Hostname(), port))
-}
-
-// hostPort brings an authority to one form: lower case, no trailing dot, with its port.
-func hostPort(scheme, authority string) string {
-	u := url.URL{Host: authority}
-	port := u.Port()
-	if port == "" {
-		port = defaultPort(scheme)
-	}
-	return net.JoinHostPort(strings.TrimSuffix(strings.ToLower(u.Hostname()), "."), port)
-}
-
-func defaultPort(scheme string) string {
-	if scheme == "https" {
-		return "443"
-	}
-	return "80"
-}
 
 // Close closes the idle connections. Those in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
 func (p *Pool) Close() {

@@ -170,3 +170,12 @@ func wantFailure(t *testing.T, err error, errorType string, status int) *Failure
 	}
 	return failure
 }
+
+// testUpstream is one that no pool has, with a request in flight.
+func testUpstream() *upstream {
+	uc := DefaultUpstream()
+	uc.URL = "http://origin.test"
+	u := newUpstream(uc, testConfig(), nil, nil)
+	u.queue = new(queue)
+	return u
+}

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // upstream is one address, and the connections kept to it.
@@ -19,15 +21,29 @@ import (
 // answer to a GET, which may be stored for everybody.
 type upstream struct {
 	address
+	backup    bool
+	weight    float64
+	seed      uint64 // a hash of the name
+	token     string // of a sticky cookie, "" without
 	timeouts  Timeouts
 	transport *http.Transport
 	uploads   *http.Transport
 	tls       *tls.Config
 	dialer    Dialer
+	queue     *queue // of its pool
+
+	load   load
+	pace   pace
+	credit float64 // of smooth; guarded by balancer.turn
 }
 
-func newUpstream(a address, c Config, roots *x509.CertPool, dial Dialer) *upstream {
-	u := &upstream{address: a, timeouts: c.Timeouts, dialer: dial}
+func newUpstream(uc UpstreamConfig, c Config, roots *x509.CertPool, dial Dialer) *upstream {
+	a, _, _ := parseAddress(uc.URL)
+	u := &upstream{
+		address: a, backup: uc.Backup, weight: float64(uc.Weight), seed: xxhash.Sum64String(a.name),
+		timeouts: c.Timeouts, dialer: dial,
+	}
+	u.load.max, u.load.rate.interval = int64(uc.MaxRequests), newInterval(uc.MaxRate)
 	u.tls = &tls.Config{
 		ServerName:         c.TLS.Name,
 		RootCAs:            roots,
@@ -69,7 +85,15 @@ func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, erro
 		return nil, err
 	}
 	x.gotHead()
+	now := time.Now()
+	u.pace.observe(now.Sub(x.began), now)
 	return x.deliver(response)
+}
+
+// leave ends a request's part in the load.
+func (u *upstream) leave() {
+	u.load.inFlight.Add(-1)
+	u.queue.wake()
 }
 
 // outgoing is r for this upstream. Nothing is added that r does not have.

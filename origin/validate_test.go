@@ -36,6 +36,22 @@ func TestValidate(t *testing.T) {
 		}, "urls[0] urls[1] urls[2] urls[3]"},
 		{"relative socket", func(c *Config) { c.URLs = []string{"unix:run/s", "unix:"} }, "urls[0] urls[1]"},
 		{"twice", func(c *Config) { c.URLs = []string{"http://a.test", "http://A.test.:80/"} }, "urls[1]"},
+		{"twice in both lists", func(c *Config) { c.Upstreams = []UpstreamConfig{{URL: "http://origin.test:80", Weight: 1}} }, "upstreams[0].url"},
+		{"limits", func(c *Config) {
+			c.Upstreams = []UpstreamConfig{{URL: "http://a.test", Weight: 1001, MaxRequests: -1, MaxRate: 1e6 + 1}, {URL: "http://b.test"}}
+		}, "upstreams[0].weight upstreams[0].max_requests upstreams[0].max_rate upstreams[1].weight"},
+		{"backups alone", func(c *Config) {
+			c.URLs, c.Upstreams = nil, []UpstreamConfig{{URL: "http://a.test", Weight: 1, Backup: true}}
+		}, "upstreams"},
+		{"hash", func(c *Config) { c.Balance.Hash = "header:a b" }, "balance.hash"},
+		{"hash of nothing", func(c *Config) { c.Balance.Hash = "cookie:" }, "balance.hash"},
+		{"hash of more than it has", func(c *Config) { c.Balance.Hash = "url:x" }, "balance.hash"},
+		{"bound", func(c *Config) { c.Balance.Bound = 99 }, "balance.bound"},
+		{"no bound", func(c *Config) { c.Balance.Bound = 0 }, ""},
+		{"cookie", func(c *Config) { c.Balance.Cookie = CookieConfig{Name: "a;b", Secret: "u:p", MaxAge: -1} },
+			"balance.cookie.name balance.cookie.secret balance.cookie.max_age"},
+		{"a short secret", func(c *Config) { c.Balance.Cookie.Secret = "file:" + empty }, "balance.cookie.secret"},
+		{"queue", func(c *Config) { c.Queue = QueueConfig{-1, -1} }, "queue.size queue.wait"},
 		{"host", func(c *Config) { c.Host = "a b" }, "host"},
 		{"host with CR and LF", func(c *Config) { c.Host = "a.test\r\nB: c" }, "host"},
 		{"host with port", func(c *Config) { c.Host = "a.test:8080" }, ""},
