@@ -106,9 +106,9 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
 	head := x.fillHeader()
-	route, query := x.route, x.target(x.q.RawQuery, x.q.HasQuery)
+	route, query, client := x.route, x.target(x.q.RawQuery, x.q.HasQuery), x.client.address()
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
-		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone()}
+		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone(), RemoteAddr: client}
 		setValidators(r.Header, validate)
 		if background {
 			resp, _, err := x.fetch(r.WithContext(ctx), route.pool, q.Site)
