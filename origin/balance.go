@@ -3,10 +3,8 @@ package origin
 import (
 	"math/rand/v2"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -116,38 +114,4 @@ func cookie(h http.Header, name string) string {
 		}
 	}
 	return ""
-}
-
-// usual is how many upstreams a pick has room for without allocating.
-const usual = 16
-
-// survey appends those that may be asked now: of the primaries, or else of the backups, those that were not tried. It says
-// too whether some of them are left out because they are at a limit.
-func (p *Pool) survey(into []choice, tried []*upstream, now time.Time) (c []choice, full bool) {
-	if c, full = p.surveyTier(into, false, tried, now); len(c) > 0 || full {
-		return c, full
-	}
-	return p.surveyTier(into, true, tried, now)
-}
-
-func (p *Pool) surveyTier(c []choice, backups bool, tried []*upstream, now time.Time) (_ []choice, full bool) {
-	for _, u := range p.upstreams {
-		switch {
-		case u.backup != backups, slices.Contains(tried, u):
-		case !u.load.hasRoom(now):
-			full = true
-		default:
-			c = append(c, u.choice(now, p.balance.policy))
-		}
-	}
-	return c, full
-}
-
-// choice is u as it is now.
-func (u *upstream) choice(now time.Time, policy string) choice {
-	x := choice{upstream: u, weight: u.weight, load: float64(u.load.inFlight.Load()), seed: u.seed}
-	if policy == leastTime {
-		x.latency = u.pace.at(now)
-	}
-	return x
 }

@@ -25,11 +25,10 @@ func balanced(t testing.TB, n int, change func(*Config)) *Pool {
 // chosen is who gets r while nothing is in flight.
 func chosen(t testing.TB, p *Pool, r *http.Request) string {
 	t.Helper()
-	u, full := p.reserve(r, nil)
+	u, full := p.pick(r, nil, time.Now())
 	if u == nil {
 		t.Fatalf("nobody is chosen; full = %t", full)
 	}
-	u.leave()
 	return u.name
 }
 
@@ -101,18 +100,20 @@ func TestBackups(t *testing.T) {
 		c.Upstreams[1].Backup, c.Upstreams[0].MaxRequests, c.Upstreams[2].MaxRequests = true, 1, 1
 	})
 	r := newRequest(t, "GET", "/", nil)
-	first, _ := p.reserve(r, nil)
-	second, _ := p.reserve(r, nil)
+	one, _ := p.reserve(r, nil)
+	two, _ := p.reserve(r, nil)
+	first, second := one.upstream, two.upstream
 	if first.backup || second.backup {
 		t.Errorf("asked %s and %s, want the primaries", first.name, second.name)
 	}
-	if u, full := p.reserve(r, nil); u != nil || !full {
+	now := time.Now()
+	if u, full := p.pick(r, nil, now); u != nil || !full {
 		t.Errorf("with both full: %v, full = %t, want to wait", u, full)
 	}
-	if u, _ := p.reserve(r, []*upstream{first, second}); u == nil || !u.backup {
+	if u, _ := p.pick(r, []*upstream{first, second}, now); u == nil || !u.backup {
 		t.Errorf("with both tried: %v, want the backup", u)
 	}
-	if u, full := p.reserve(r, p.upstreams); u != nil || full {
+	if u, full := p.pick(r, p.upstreams, now); u != nil || full {
 		t.Errorf("with all tried: %v, full = %t, want neither", u, full)
 	}
 }
@@ -125,7 +126,7 @@ func TestSticky(t *testing.T) {
 	}
 	p := balanced(t, 3, change)
 	r := newRequest(t, "GET", "/", nil)
-	u, _ := p.reserve(r, nil)
+	u, _ := p.pick(r, nil, time.Now())
 	set := p.balance.tie.cookieFor(r, u)
 	c, err := http.ParseSetCookie(set)
 	if err != nil || c.Name != "up" || c.MaxAge != 3600 || !c.HttpOnly || c.Path != "/" || strings.Contains(set, "10.0") {
@@ -143,7 +144,7 @@ func TestSticky(t *testing.T) {
 	if got := chosen(t, balanced(t, 3, change), r); got != u.name {
 		t.Errorf("another node with the same secret chose %s, want %s", got, u.name)
 	}
-	if other, _ := p.reserve(r, []*upstream{u}); other == u || p.balance.tie.cookieFor(r, other) == "" {
+	if other, _ := p.pick(r, []*upstream{u}, time.Now()); other == u || p.balance.tie.cookieFor(r, other) == "" {
 		t.Errorf("its upstream gone, the client is not tied to another")
 	}
 	r.Header.Set("Cookie", "up="+c.Value[1:]+"x")

@@ -64,6 +64,7 @@ func (b *body) exchange() *exchange { return b.x }
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.read(p)
 	if err == io.EOF {
+		b.x.judge(good, "")
 		b.x.end()
 	}
 	return n, err
@@ -75,6 +76,7 @@ func (b *body) read(p []byte) (int, error) {
 	b.x.rest(forBody)
 	if err != nil && err != io.EOF {
 		err = b.x.reason(err)
+		b.x.judgeError(err)
 	}
 	return n, err
 }

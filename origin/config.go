@@ -12,6 +12,16 @@ type Config struct {
 	Balance BalanceConfig `yaml:"balance"`
 	// Queue is where requests wait while every upstream is at a limit.
 	Queue QueueConfig `yaml:"queue"`
+	// Check asks every upstream how it is.
+	Check CheckConfig `yaml:"check"`
+	// Outliers are upstreams that are kept from requests for a while because of their answers.
+	Outliers OutlierConfig `yaml:"outliers"`
+	// Breaker stops asking an upstream that fails, even if there is no other.
+	Breaker BreakerConfig `yaml:"breaker"`
+	// SlowStart is how long an upstream that has come back takes to get its whole share.
+	SlowStart time.Duration `yaml:"slow_start"`
+	// Panic: when fewer upstreams than this many percent are well, it no longer matters who is. When none is, it never does.
+	Panic int `yaml:"panic"`
 	// Host is sent instead of the client's Host.
 	Host string `yaml:"host"`
 	// Timeouts of one exchange.
@@ -67,6 +77,53 @@ type QueueConfig struct {
 	Wait time.Duration `yaml:"wait"`
 }
 
+// CheckConfig is how upstreams are checked.
+type CheckConfig struct {
+	// Kind: off, http (a GET), tcp (a connection) or tls (a handshake, with the certificate verified).
+	Kind string `yaml:"kind" enum:"off,http,tcp,tls"`
+	// Path and Host of the GET. Host is the origin's by default, or else the URL's.
+	Path string `yaml:"path"`
+	Host string `yaml:"host"`
+	// Status holds those that are well: "200", "2xx".
+	Status []string `yaml:"status"`
+	// Body is a text that the first 64 KiB of the body must hold; "" is none.
+	Body string `yaml:"body"`
+	// Interval between two checks, give or take a tenth.
+	Interval time.Duration `yaml:"interval"`
+	// Timeout of one check, from the connection to the end.
+	Timeout time.Duration `yaml:"timeout"`
+	// Healthy and Unhealthy are how many checks in a row change what is believed.
+	Healthy   int `yaml:"healthy"`
+	Unhealthy int `yaml:"unhealthy"`
+}
+
+// OutlierConfig says which answers have an upstream ejected. A failure is no answer, a broken one, or a 500, 502, 503 or 504.
+type OutlierConfig struct {
+	// Failures in a row; 0 is no limit.
+	Failures int `yaml:"failures"`
+	// ErrorRate in percent of the answers in a window, if there are at least Requests; 0 is no limit.
+	ErrorRate int `yaml:"error_rate"`
+	Requests  int `yaml:"requests"`
+	// Slower is how many times the latency of the others, by their median, is too slow; 0 is no limit. Means are compared, of
+	// windows with at least Requests.
+	Slower int           `yaml:"slower"`
+	Window time.Duration `yaml:"window"`
+	// Eject is how long the first time lasts. It doubles with every time that follows soon, up to 32 times.
+	Eject time.Duration `yaml:"eject"`
+	// MaxEjected bounds how many may be ejected at once, in percent of all.
+	MaxEjected int `yaml:"max_ejected"`
+}
+
+// BreakerConfig is a circuit breaker for every upstream.
+type BreakerConfig struct {
+	// Failures in a row open it; 0 is no breaker.
+	Failures int `yaml:"failures"`
+	// Pause is how long nothing is sent.
+	Pause time.Duration `yaml:"pause"`
+	// Probes is how many requests are let through after that. When all of them succeed it closes, when one fails it opens.
+	Probes int `yaml:"probes"`
+}
+
 // Timeouts of one exchange with an upstream. 0 is the default of DefaultConfig.
 type Timeouts struct {
 	Connect   time.Duration `yaml:"connect"`    // TCP and TLS
@@ -88,8 +145,17 @@ type TLSConfig struct {
 // DefaultConfig is what an origin has that says nothing.
 func DefaultConfig() Config {
 	return Config{
-		Balance:   BalanceConfig{Policy: roundRobin, Hash: hashURL, Bound: 125, Cookie: CookieConfig{Name: "selvage-upstream"}},
-		Queue:     QueueConfig{Size: 256, Wait: time.Second},
+		Balance: BalanceConfig{Policy: roundRobin, Hash: hashURL, Bound: 125, Cookie: CookieConfig{Name: "selvage-upstream"}},
+		Queue:   QueueConfig{Size: 256, Wait: time.Second},
+		Check: CheckConfig{
+			Kind: checkOff, Path: "/", Status: []string{"2xx", "3xx"},
+			Interval: 5 * time.Second, Timeout: 2 * time.Second, Healthy: 2, Unhealthy: 3,
+		},
+		Outliers: OutlierConfig{
+			Failures: 5, ErrorRate: 50, Requests: 20, Window: 10 * time.Second, Eject: 10 * time.Second, MaxEjected: 70,
+		},
+		Breaker:   BreakerConfig{Pause: 10 * time.Second, Probes: 1},
+		SlowStart: 10 * time.Second,
 		Timeouts:  Timeouts{Connect: 5 * time.Second, FirstByte: 60 * time.Second, Gap: 60 * time.Second, Idle: 90 * time.Second},
 		IdleConns: 256,
 	}

@@ -18,8 +18,10 @@ type exchange struct {
 	method   string
 	upgrade  bool // the request asks for another protocol, so 101 may come
 	upstream *upstream
-	tie      string // Set-Cookie that ties the client to the upstream, "" for none
+	tie      string      // Set-Cookie that ties the client to the upstream, "" for none
+	endProbe func(error) // tells the upstream's circuit breaker; nil without one
 	began    time.Time
+	took     time.Duration // to the head; set before the answer is delivered
 	caller   context.Context
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -35,6 +37,7 @@ type exchange struct {
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
 	invented  bool  // a Cache-Control in the head is http.Transport's
+	judged    bool  // the upstream has heard what the exchange says of it
 	over      bool  // the upstream's load is without it
 	upload    error // from reading the request's own body
 }
@@ -211,12 +214,41 @@ func (x *exchange) end() {
 	x.gotHead()
 	x.rest(forBody)
 	x.cancel(nil)
+	x.judge(unknown, "")
 	x.mu.Lock()
 	over := x.over
 	x.over = true
 	x.mu.Unlock()
 	if !over {
 		x.upstream.leave()
+	}
+}
+
+// verdict is what an exchange says of its upstream.
+type verdict int
+
+const (
+	unknown verdict = iota // it ended for reasons that are not the upstream's
+	good
+	bad
+)
+
+// judge tells the upstream, once.
+func (x *exchange) judge(v verdict, why string) {
+	x.mu.Lock()
+	judged := x.judged
+	x.judged = true
+	x.mu.Unlock()
+	if !judged {
+		x.upstream.hear(v, why, x.took, x.endProbe)
+	}
+}
+
+// judgeError tells the upstream what an error of the exchange says of it. Being out of descriptors or ports is our own fault.
+func (x *exchange) judgeError(err error) {
+	var f *Failure
+	if errors.As(err, &f) && f.Type != typeConnectionLimit {
+		x.judge(bad, f.Type)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 )
 
@@ -16,10 +17,17 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Pool is the upstreams that may answer for one origin. It is an http.RoundTripper.
 type Pool struct {
-	host      string
-	upstreams []*upstream
-	balance   *balancer
-	queue     *queue
+	name, host string
+	log        *slog.Logger
+	upstreams  []*upstream
+	checkers   []*checker
+	balance    *balancer
+	queue      *queue
+	panic      int // percent of the primaries
+
+	ejecting sync.Mutex // one at a time, or together they may be too many
+	closed   chan struct{}
+	close    func()
 }
 
 // New makes the pool of the origin called name. A nil dial is net.Dialer's.
@@ -46,19 +54,37 @@ func New(name string, c Config, dial Dialer, log *slog.Logger) (*Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("origin %s: %w", name, err)
 	}
-	p := &Pool{host: c.Host, balance: balance, queue: &queue{size: c.Queue.Size, patience: c.Queue.Wait}}
+	p := &Pool{
+		name: name, host: c.Host, log: log, balance: balance, panic: c.Panic,
+		queue:  &queue{size: c.Queue.Size, patience: c.Queue.Wait},
+		closed: make(chan struct{}),
+	}
+	p.close = sync.OnceFunc(func() { close(p.closed) })
 	for _, uc := range c.upstreams() {
-		p.add(newUpstream(uc, c, roots, dial))
+		u := newUpstream(p, uc, c, roots, dial)
+		p.upstreams = append(p.upstreams, u)
+		if c.Check.Kind != checkOff {
+			p.checkers = append(p.checkers, newChecker(c.Check, u, c.Host))
+		}
 	}
 	return p, nil
 }
 
-func (p *Pool) add(u *upstream) {
-	u.queue = p.queue
-	if p.balance.policy == sticky {
-		u.token = p.balance.tie.token(u.name)
+// Run checks the upstreams until ctx ends or the pool is closed. A pool that does not run answers all the same.
+func (p *Pool) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var running sync.WaitGroup
+	for _, k := range p.checkers {
+		running.Go(func() { k.run(ctx) })
 	}
-	p.upstreams = append(p.upstreams, u)
+	select {
+	case <-ctx.Done():
+	case <-p.closed:
+		stop()
+	}
+	running.Wait()
+	return nil
 }
 
 // RoundTrip sends r to the upstream that the policy picks, and to others, once each, as long as there is no connection to
@@ -72,12 +98,12 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	tried := room[:0]
 	var last error // of those that were tried
 	for {
-		u, err := p.acquire(r, tried)
-		if u == nil {
+		x, err := p.acquire(r, tried)
+		if x == nil {
 			closeUnsent(r)
-			return nil, cmp.Or(last, err)
+			return nil, cmp.Or(last, err, error(unavailable()))
 		}
-		x := newExchange(r, u)
+		u := x.upstream
 		response, err := u.roundTrip(r, x)
 		if err == nil {
 			x.tie = p.balance.tie.cookieFor(r, u)
@@ -93,30 +119,47 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// acquire makes room for r at an upstream that was not tried, and waits for it if need be. Neither an upstream nor an error
-// means that all were tried.
-func (p *Pool) acquire(r *http.Request, tried []*upstream) (*upstream, error) {
+// acquire begins an exchange with an upstream that was not tried, and waits for one if need be. Neither an exchange nor an
+// error means that there is none left.
+func (p *Pool) acquire(r *http.Request, tried []*upstream) (*exchange, error) {
 	if p.queue.isEmpty() {
-		if u, full := p.reserve(r, tried); u != nil || !full {
-			return u, nil
+		if x, full := p.reserve(r, tried); x != nil || !full {
+			return x, nil
 		}
 	}
 	return p.wait(r, tried)
 }
 
-// reserve makes room for r at the upstream that the policy picks. Without one, full says whether waiting may help.
-func (p *Pool) reserve(r *http.Request, tried []*upstream) (u *upstream, full bool) {
-	var room [usual]choice
+// reserve begins an exchange with the upstream that the policy picks. Without one, full says whether waiting may help.
+func (p *Pool) reserve(r *http.Request, tried []*upstream) (x *exchange, full bool) {
 	for { // until nobody else takes the last room of the one that was picked
 		now := time.Now()
-		choices, full := p.survey(room[:0], tried, now)
-		if len(choices) == 0 {
+		u, full := p.pick(r, tried, now)
+		if u == nil {
 			return nil, full
 		}
-		if u := choices[p.balance.pick(choices, r)].upstream; u.load.enter(now) {
-			return u, false
+		if endProbe, ok := u.enter(now); ok {
+			x := newExchange(r, u)
+			x.endProbe = endProbe
+			return x, false
 		}
 	}
+}
+
+func (p *Pool) pick(r *http.Request, tried []*upstream, now time.Time) (u *upstream, full bool) {
+	var room [usual]choice
+	choices, full := p.survey(room[:0], tried, now)
+	if len(choices) == 0 {
+		return nil, full
+	}
+	return choices[p.balance.pick(choices, r)].upstream, false
+}
+
+// unavailable is the failure of a request for which there is no upstream that may be asked.
+func unavailable() *Failure {
+	f := fault(typeUnavailable, "every upstream is cut off by its circuit breaker")
+	f.Status, f.Unreachable = http.StatusServiceUnavailable, true
+	return f
 }
 
 // closeUnsent closes the body of a request that no connection has taken over: a RoundTripper always closes it.
@@ -135,8 +178,9 @@ func isConnecting(err error) bool {
 // Host returns what the origin wants to be called by, "" when it wants the client's Host.
 func (p *Pool) Host() string { return p.host }
 
-// Close closes the idle connections. Those in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
+// Close ends Run and closes the idle connections. Those in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
 func (p *Pool) Close() {
+	p.close()
 	for _, u := range p.upstreams {
 		u.closeIdle()
 	}

@@ -70,7 +70,7 @@ func (q *queue) wakeLocked() {
 }
 
 // wait queues for an upstream; nil and no error when there is none left to ask.
-func (p *Pool) wait(r *http.Request, tried []*upstream) (*upstream, error) {
+func (p *Pool) wait(r *http.Request, tried []*upstream) (*exchange, error) {
 	w := p.queue.join()
 	if w == nil {
 		return nil, overloaded("every upstream is at its limit, and the queue is full")
@@ -81,9 +81,9 @@ func (p *Pool) wait(r *http.Request, tried []*upstream) (*upstream, error) {
 	for {
 		var again <-chan time.Time
 		if p.queue.isFirst(w) {
-			u, full := p.reserve(r, tried)
-			if u != nil || !full {
-				return u, nil
+			x, full := p.reserve(r, tried)
+			if x != nil || !full {
+				return x, nil
 			}
 			again = p.nextRate()
 		}

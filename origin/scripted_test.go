@@ -171,11 +171,9 @@ func wantFailure(t *testing.T, err error, errorType string, status int) *Failure
 	return failure
 }
 
-// testUpstream is one that no pool has, with a request in flight.
-func testUpstream() *upstream {
-	uc := DefaultUpstream()
-	uc.URL = "http://origin.test"
-	u := newUpstream(uc, testConfig(), nil, nil)
-	u.queue = new(queue)
+// testUpstream is one of a pool that asks nobody, with a request in flight.
+func testUpstream(t testing.TB) *upstream {
+	u := newPool(t, testConfig(), nil).upstreams[0]
+	u.load.inFlight.Add(1)
 	return u
 }

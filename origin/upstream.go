@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -30,19 +32,31 @@ type upstream struct {
 	uploads   *http.Transport
 	tls       *tls.Config
 	dialer    Dialer
-	queue     *queue // of its pool
+	pool      *Pool
 
-	load   load
-	pace   pace
-	credit float64 // of smooth; guarded by balancer.turn
+	load     load
+	pace     pace
+	health   health
+	outliers outliers
+	breaker  *breaker
+	credit   float64 // of smooth; guarded by balancer.turn
+
+	// Counted since the start.
+	answers, failures, checks, failedChecks atomic.Int64
 }
 
-func newUpstream(uc UpstreamConfig, c Config, roots *x509.CertPool, dial Dialer) *upstream {
+func newUpstream(p *Pool, uc UpstreamConfig, c Config, roots *x509.CertPool, dial Dialer) *upstream {
 	a, _, _ := parseAddress(uc.URL)
+	log := p.log.With("origin", p.name, "upstream", a.name)
 	u := &upstream{
 		address: a, backup: uc.Backup, weight: float64(uc.Weight), seed: xxhash.Sum64String(a.name),
-		timeouts: c.Timeouts, dialer: dial,
+		timeouts: c.Timeouts, dialer: dial, pool: p, breaker: newBreaker(c.Breaker, log),
 	}
+	if p.balance.policy == sticky {
+		u.token = p.balance.tie.token(a.name)
+	}
+	u.health.slowStart, u.health.log = c.SlowStart, log
+	u.outliers.OutlierConfig = c.Outliers
 	u.load.max, u.load.rate.interval = int64(uc.MaxRequests), newInterval(uc.MaxRate)
 	u.tls = &tls.Config{
 		ServerName:         c.TLS.Name,
@@ -81,19 +95,27 @@ func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, erro
 	response, err := transport.RoundTrip(u.outgoing(r, x))
 	if err != nil {
 		err = x.reason(err)
+		x.judgeError(err)
 		x.end()
 		return nil, err
 	}
 	x.gotHead()
 	now := time.Now()
-	u.pace.observe(now.Sub(x.began), now)
+	x.took = now.Sub(x.began)
+	u.pace.observe(x.took, now)
+	if isErrorStatus(response.StatusCode) {
+		x.judge(bad, "status "+strconv.Itoa(response.StatusCode))
+	}
 	return x.deliver(response)
 }
 
-// leave ends a request's part in the load.
-func (u *upstream) leave() {
-	u.load.inFlight.Add(-1)
-	u.queue.wake()
+// isErrorStatus reports whether a status says that the upstream is at fault, rather than the request (RFC 5861, section 4).
+func isErrorStatus(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // outgoing is r for this upstream. Nothing is added that r does not have.

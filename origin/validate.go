@@ -16,6 +16,7 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 	c.validateUpstreams(report)
 	c.Balance.validate(under("balance", report))
 	c.Queue.validate(under("queue", report))
+	c.validateHealth(report)
 	if c.Host != "" && !isHostPort(c.Host) {
 		report("host", "malformed host or port", "host: www.example.com")
 	}
@@ -134,10 +135,6 @@ func (t Timeouts) validate(report func(path, problem, hint string)) {
 func (c Config) validateTLS(report func(path, problem, hint string)) {
 	if c.TLS == (TLSConfig{}) {
 		return
-	}
-	isHTTPS := func(u UpstreamConfig) bool {
-		a, problem, _ := parseAddress(u.URL)
-		return problem == "" && a.scheme == "https"
 	}
 	if !slices.ContainsFunc(c.upstreams(), isHTTPS) {
 		report("tls", "no upstream is https", "urls: [https://origin.example.com]")

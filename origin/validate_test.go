@@ -52,6 +52,15 @@ func TestValidate(t *testing.T) {
 			"balance.cookie.name balance.cookie.secret balance.cookie.max_age"},
 		{"a short secret", func(c *Config) { c.Balance.Cookie.Secret = "file:" + empty }, "balance.cookie.secret"},
 		{"queue", func(c *Config) { c.Queue = QueueConfig{-1, -1} }, "queue.size queue.wait"},
+		{"check", func(c *Config) {
+			c.Check = CheckConfig{Kind: "tls", Path: "a", Host: "a b", Status: []string{"2xx", "600"}}
+		},
+			"check.path check.host check.status[1] check.interval check.timeout check.healthy check.unhealthy check.kind"},
+		{"check of no status", func(c *Config) { c.Check.Status = nil }, "check.status"},
+		{"outliers", func(c *Config) { c.Outliers = OutlierConfig{-1, -1, 0, 1, 0, 0, 101} },
+			"outliers.failures outliers.error_rate outliers.requests outliers.slower outliers.window outliers.eject outliers.max_ejected"},
+		{"breaker", func(c *Config) { c.Breaker = BreakerConfig{Failures: -1} }, "breaker.failures breaker.pause breaker.probes"},
+		{"slow start and panic", func(c *Config) { c.SlowStart, c.Panic = -1, 101 }, "slow_start panic"},
 		{"host", func(c *Config) { c.Host = "a b" }, "host"},
 		{"host with CR and LF", func(c *Config) { c.Host = "a.test\r\nB: c" }, "host"},
 		{"host with port", func(c *Config) { c.Host = "a.test:8080" }, ""},
