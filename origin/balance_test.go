@@ -25,7 +25,7 @@ func balanced(t testing.TB, n int, change func(*Config)) *Pool {
 // chosen is who gets r while nothing is in flight.
 func chosen(t testing.TB, p *Pool, r *http.Request) string {
 	t.Helper()
-	u, full := p.pick(r, nil, time.Now())
+	u, full := p.pick(&attempts{r: r}, false, time.Now())
 	if u == nil {
 		t.Fatalf("nobody is chosen; full = %t", full)
 	}
@@ -100,20 +100,20 @@ func TestBackups(t *testing.T) {
 		c.Upstreams[1].Backup, c.Upstreams[0].MaxRequests, c.Upstreams[2].MaxRequests = true, 1, 1
 	})
 	r := newRequest(t, "GET", "/", nil)
-	one, _ := p.reserve(r, nil)
-	two, _ := p.reserve(r, nil)
+	one, _ := p.reserve(&attempts{r: r}, false)
+	two, _ := p.reserve(&attempts{r: r}, false)
 	first, second := one.upstream, two.upstream
 	if first.backup || second.backup {
 		t.Errorf("asked %s and %s, want the primaries", first.name, second.name)
 	}
 	now := time.Now()
-	if u, full := p.pick(r, nil, now); u != nil || !full {
+	if u, full := p.pick(&attempts{r: r}, false, now); u != nil || !full {
 		t.Errorf("with both full: %v, full = %t, want to wait", u, full)
 	}
-	if u, _ := p.pick(r, []*upstream{first, second}, now); u == nil || !u.backup {
+	if u, _ := p.pick(&attempts{r: r, tried: []*upstream{first, second}}, false, now); u == nil || !u.backup {
 		t.Errorf("with both tried: %v, want the backup", u)
 	}
-	if u, full := p.pick(r, p.upstreams, now); u != nil || full {
+	if u, full := p.pick(&attempts{r: r, tried: p.upstreams}, false, now); u != nil || full {
 		t.Errorf("with all tried: %v, full = %t, want neither", u, full)
 	}
 }
@@ -126,7 +126,7 @@ func TestSticky(t *testing.T) {
 	}
 	p := balanced(t, 3, change)
 	r := newRequest(t, "GET", "/", nil)
-	u, _ := p.pick(r, nil, time.Now())
+	u, _ := p.pick(&attempts{r: r}, false, time.Now())
 	set := p.balance.tie.cookieFor(r, u)
 	c, err := http.ParseSetCookie(set)
 	if err != nil || c.Name != "up" || c.MaxAge != 3600 || !c.HttpOnly || c.Path != "/" || strings.Contains(set, "10.0") {
@@ -144,7 +144,7 @@ func TestSticky(t *testing.T) {
 	if got := chosen(t, balanced(t, 3, change), r); got != u.name {
 		t.Errorf("another node with the same secret chose %s, want %s", got, u.name)
 	}
-	if other, _ := p.pick(r, []*upstream{u}, time.Now()); other == u || p.balance.tie.cookieFor(r, other) == "" {
+	if other, _ := p.pick(&attempts{r: r, tried: []*upstream{u}}, false, time.Now()); other == u || p.balance.tie.cookieFor(r, other) == "" {
 		t.Errorf("its upstream gone, the client is not tied to another")
 	}
 	r.Header.Set("Cookie", "up="+c.Value[1:]+"x")

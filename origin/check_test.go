@@ -63,7 +63,7 @@ func TestCheckAsks(t *testing.T) {
 		if n := f.count("a"); n < 18 || n > 22 {
 			t.Errorf("%d checks in 100 seconds, want about 20", n)
 		}
-		if s := p.Status()[0]; s.Checks < 18 || s.FailedChecks != 0 || s.Answers != 0 || s.InFlight != 0 {
+		if s := p.Status().Upstreams[0]; s.Checks < 18 || s.FailedChecks != 0 || s.Answers != 0 || s.InFlight != 0 {
 			t.Errorf("status: %+v", s)
 		}
 	})
@@ -93,7 +93,7 @@ func TestChecksKeepRequestsAway(t *testing.T) {
 	withFarm(t, "ab", func(c *Config) { c.Check.Kind = checkTCP }, func(t *testing.T, p *Pool, f *farm) {
 		f.set("a", refuses)
 		pass(20 * second)
-		if f.ask(p, 20); p.Status()[0].Failures != 0 {
+		if f.ask(p, 20); p.Status().Upstreams[0].Failures != 0 {
 			t.Error("a was asked while it was down")
 		}
 		f.set("a", says(200))

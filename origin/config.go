@@ -22,6 +22,8 @@ type Config struct {
 	SlowStart time.Duration `yaml:"slow_start"`
 	// Panic: when fewer upstreams than this many percent are well, it no longer matters who is. When none is, it never does.
 	Panic int `yaml:"panic"`
+	// Retry says how often a request without an answer is sent again.
+	Retry RetryConfig `yaml:"retry"`
 	// Host is sent instead of the client's Host.
 	Host string `yaml:"host"`
 	// Timeouts of one exchange.
@@ -124,12 +126,29 @@ type BreakerConfig struct {
 	Probes int `yaml:"probes"`
 }
 
+// RetryConfig bounds retries. Only what may be sent twice is: a request of which nothing was sent, or one with a safe method
+// and without a body.
+type RetryConfig struct {
+	// Attempts of a request, the first included. Those that find nobody listening do not count.
+	Attempts int `yaml:"attempts"`
+	// Budget bounds the retries in any ten seconds, in percent of the requests in that time.
+	Budget int `yaml:"budget"`
+	// Reserve is how many retries any ten seconds have at least.
+	Reserve int `yaml:"reserve"`
+	// Status holds those that have a request sent to another upstream, if one is well.
+	Status []int `yaml:"status"`
+	// Hedge sends a GET to a second upstream too when the first has not answered after that time; 0 is never.
+	Hedge time.Duration `yaml:"hedge"`
+}
+
 // Timeouts of one exchange with an upstream. 0 is the default of DefaultConfig.
 type Timeouts struct {
 	Connect   time.Duration `yaml:"connect"`    // TCP and TLS
 	FirstByte time.Duration `yaml:"first_byte"` // from the request sent to the end of the head
 	Gap       time.Duration `yaml:"gap"`        // between two bytes of a body, either way
 	Idle      time.Duration `yaml:"idle"`       // of a kept connection
+	// Total is from the request to the head of its answer, all attempts together; it does not hold for requests with a body.
+	Total time.Duration `yaml:"total"`
 }
 
 // TLSConfig says how an https upstream is verified.
@@ -156,7 +175,11 @@ func DefaultConfig() Config {
 		},
 		Breaker:   BreakerConfig{Pause: 10 * time.Second, Probes: 1},
 		SlowStart: 10 * time.Second,
-		Timeouts:  Timeouts{Connect: 5 * time.Second, FirstByte: 60 * time.Second, Gap: 60 * time.Second, Idle: 90 * time.Second},
+		Retry:     RetryConfig{Attempts: 3, Budget: 20, Reserve: 10, Status: []int{500, 502, 503, 504}},
+		Timeouts: Timeouts{
+			Connect: 5 * time.Second, FirstByte: 60 * time.Second, Gap: 60 * time.Second, Idle: 90 * time.Second,
+			Total: 2 * time.Minute,
+		},
 		IdleConns: 256,
 	}
 }

@@ -15,12 +15,14 @@ import (
 // has a limit. When one passes, or the connection breaks a rule, the exchange fails: its context is cancelled with the
 // Failure as the cause, http.Transport drops the connection (or resets the stream) and tries nothing more.
 type exchange struct {
+	request  *http.Request
 	method   string
 	upgrade  bool // the request asks for another protocol, so 101 may come
 	upstream *upstream
 	tie      string      // Set-Cookie that ties the client to the upstream, "" for none
 	endProbe func(error) // tells the upstream's circuit breaker; nil without one
 	began    time.Time
+	until    time.Time     // the head has to be there, unless there is a body to send; zero is no limit
 	took     time.Duration // to the head; set before the answer is delivered
 	caller   context.Context
 	ctx      context.Context
@@ -54,7 +56,7 @@ const (
 // newExchange begins an exchange with an upstream whose load has room made for it.
 func newExchange(r *http.Request, u *upstream) *exchange {
 	x := &exchange{
-		method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: u, began: time.Now(),
+		request: r, method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: u, began: time.Now(),
 		caller: r.Context(), gap: gapOf(r.Context(), u.timeouts.Gap),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(x.caller)
@@ -148,6 +150,12 @@ func (x *exchange) isConnected() bool {
 	return x.connected
 }
 
+func (x *exchange) isSent() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sent
+}
+
 // spoil notes that the request's own body cannot be read: not the origin's failure.
 func (x *exchange) spoil(err error) {
 	x.mu.Lock()
@@ -164,6 +172,9 @@ func (x *exchange) await(what wait) {
 	}
 	x.waiting = what
 	limit := [...]time.Duration{forUpload: x.upstream.timeouts.Gap, forHead: x.upstream.timeouts.FirstByte, forBody: x.gap}[what]
+	if what == forHead && !x.until.IsZero() && !hasBody(x.request) {
+		limit = max(1, min(limit, time.Until(x.until)))
+	}
 	switch {
 	case limit <= 0: // lifted
 		x.restLocked()
@@ -269,6 +280,9 @@ func (x *exchange) reason(err error) error {
 	}
 	if x.caller.Err() != nil {
 		return context.Cause(x.caller)
+	}
+	if context.Cause(x.ctx) == errLost {
+		return errLost
 	}
 	x.mu.Lock()
 	upload, connected, cut := x.upload, x.connected, x.headed || x.answered && isClosed(err)

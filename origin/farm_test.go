@@ -109,7 +109,7 @@ func withFarm(t *testing.T, names string, change func(*Config), test func(t *tes
 	synctest.Test(t, func(t *testing.T) {
 		f := &farm{t: t, does: map[string]deed{}, asked: map[string]int{}}
 		c := testConfig()
-		c.URLs = nil
+		c.URLs, c.Retry = nil, DefaultConfig().Retry
 		for _, name := range names {
 			c.URLs = append(c.URLs, fmt.Sprintf("http://%c.test", name))
 			f.set(string(name), says(200))
@@ -146,7 +146,7 @@ func (f *farm) ask(p *Pool, n int) (well int) {
 // stateOf is the state of the upstream of that name, and why.
 func stateOf(t *testing.T, p *Pool, name string) (state, why string) {
 	t.Helper()
-	for _, s := range p.Status() {
+	for _, s := range p.Status().Upstreams {
 		if s.Upstream == name+".test:80" {
 			return s.State, s.Why
 		}

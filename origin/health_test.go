@@ -51,7 +51,7 @@ func TestEjection(t *testing.T) {
 		if n := f.count("b"); n < 9 || n > 11 {
 			t.Errorf("b got %d of 30, want its third", n)
 		}
-		if s := p.Status()[1]; s.Ejections != 2 || s.Returns != 2 || s.Failures != 10 {
+		if s := p.Status().Upstreams[1]; s.Ejections != 2 || s.Returns != 2 || s.Failures != 10 {
 			t.Errorf("%d ejections, %d returns, %d failures; want 2, 2 and 10", s.Ejections, s.Returns, s.Failures)
 		}
 	})
@@ -74,10 +74,10 @@ func TestWhatCountsAsFailure(t *testing.T) {
 		{"no answer", hangs, 1}, {"a connection broken", breaks, 1}, {"a body cut short", cut, 1}, {"garbage", garbage, 1},
 		{"a connection refused", refuses, 1},
 	} {
-		withFarm(t, "a", same, func(t *testing.T, p *Pool, f *farm) {
+		withFarm(t, "a", func(c *Config) { c.Retry.Attempts = 1 }, func(t *testing.T, p *Pool, f *farm) {
 			f.set("a", row.does)
 			f.ask(p, 1)
-			if s := p.Status()[0]; s.Failures != row.want || s.Answers != 1 {
+			if s := p.Status().Upstreams[0]; s.Failures != row.want || s.Answers != 1 {
 				t.Errorf("%s: %d failures of %d answers, want %d of 1", row.name, s.Failures, s.Answers, row.want)
 			}
 		})
@@ -113,7 +113,7 @@ func TestSlower(t *testing.T) {
 		}
 		wantState(t, p, "a", StateUp)
 		wantState(t, p, "b", StateUp)
-		if s := p.Status()[2]; s.Ejections == 0 {
+		if s := p.Status().Upstreams[2]; s.Ejections == 0 {
 			t.Error("c was never ejected")
 		}
 	})
@@ -130,7 +130,7 @@ func TestMaxEjected(t *testing.T) {
 			}
 			f.ask(p, 100)
 			got := 0
-			for _, s := range p.Status() {
+			for _, s := range p.Status().Upstreams {
 				if s.State == StateEjected {
 					got++
 				}

@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,9 +22,13 @@ type Pool struct {
 	checkers   []*checker
 	balance    *balancer
 	queue      *queue
+	retry      RetryConfig
+	total      time.Duration
+	budget     budget
 	panic      int // percent of the primaries
 
-	ejecting sync.Mutex // one at a time, or together they may be too many
+	racing   sync.WaitGroup // exchanges of hedged requests
+	ejecting sync.Mutex     // one at a time, or together they may be too many
 	closed   chan struct{}
 	close    func()
 }
@@ -57,8 +60,11 @@ func New(name string, c Config, dial Dialer, log *slog.Logger) (*Pool, error) {
 	p := &Pool{
 		name: name, host: c.Host, log: log, balance: balance, panic: c.Panic,
 		queue:  &queue{size: c.Queue.Size, patience: c.Queue.Wait},
+		retry:  c.Retry,
+		total:  c.Timeouts.Total,
 		closed: make(chan struct{}),
 	}
+	p.budget.share, p.budget.reserve = float64(c.Retry.Budget)/100, c.Retry.Reserve
 	p.close = sync.OnceFunc(func() { close(p.closed) })
 	for _, uc := range c.upstreams() {
 		u := newUpstream(p, uc, c, roots, dial)
@@ -87,76 +93,56 @@ func (p *Pool) Run(ctx context.Context) error {
 	return nil
 }
 
-// RoundTrip sends r to the upstream that the policy picks, and to others, once each, as long as there is no connection to
-// send it on. Nothing else is tried again but what http.Transport does for a safe method on a kept connection that had died.
-//
-// r goes out as it is: its Host, its path (URL.RawPath where that encodes URL.Path), its fields and no others. RemoteAddr is
-// the client's address, for the policies that go by it. The response tells by Upstream who answered. Its body and an error of
-// RoundTrip are a *Failure, or the cause of r's own context, or the error of r's own body.
-func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
-	var room [usual]*upstream
-	tried := room[:0]
-	var last error // of those that were tried
-	for {
-		x, err := p.acquire(r, tried)
-		if x == nil {
-			closeUnsent(r)
-			return nil, cmp.Or(last, err, error(unavailable()))
-		}
-		u := x.upstream
-		response, err := u.roundTrip(r, x)
-		if err == nil {
-			x.tie = p.balance.tie.cookieFor(r, u)
-			return response, nil
-		}
-		if !isConnecting(err) {
-			if !x.isConnected() {
-				closeUnsent(r)
-			}
-			return nil, err
-		}
-		tried, last = append(tried, u), err
-	}
-}
-
 // acquire begins an exchange with an upstream that was not tried, and waits for one if need be. Neither an exchange nor an
 // error means that there is none left.
-func (p *Pool) acquire(r *http.Request, tried []*upstream) (*exchange, error) {
+func (p *Pool) acquire(a *attempts) (*exchange, error) {
 	if p.queue.isEmpty() {
-		if x, full := p.reserve(r, tried); x != nil || !full {
+		if x, full := p.reserve(a, false); x != nil || !full {
 			return x, nil
 		}
 	}
-	return p.wait(r, tried)
+	return p.wait(a)
 }
 
 // reserve begins an exchange with the upstream that the policy picks. Without one, full says whether waiting may help.
-func (p *Pool) reserve(r *http.Request, tried []*upstream) (x *exchange, full bool) {
+func (p *Pool) reserve(a *attempts, wellOnly bool) (x *exchange, full bool) {
 	for { // until nobody else takes the last room of the one that was picked
 		now := time.Now()
-		u, full := p.pick(r, tried, now)
+		u, full := p.pick(a, wellOnly, now)
 		if u == nil {
 			return nil, full
 		}
-		if endProbe, ok := u.enter(now); ok {
-			x := newExchange(r, u)
-			x.endProbe = endProbe
+		if x := p.begin(a, u, now); x != nil {
 			return x, false
 		}
 	}
 }
 
-func (p *Pool) pick(r *http.Request, tried []*upstream, now time.Time) (u *upstream, full bool) {
+// begin begins an exchange with u, or returns nil where u has no room.
+func (p *Pool) begin(a *attempts, u *upstream, now time.Time) *exchange {
+	endProbe, ok := u.enter(now)
+	if !ok {
+		return nil
+	}
+	x := newExchange(a.r, u)
+	x.endProbe, x.until = endProbe, a.until
+	return x
+}
+
+func (p *Pool) pick(a *attempts, wellOnly bool, now time.Time) (u *upstream, full bool) {
 	var room [usual]choice
-	choices, full := p.survey(room[:0], tried, now)
+	choices, full := p.survey(room[:0], a.tried, wellOnly, now)
 	if len(choices) == 0 {
 		return nil, full
 	}
-	return choices[p.balance.pick(choices, r)].upstream, false
+	return choices[p.balance.pick(choices, a.r)].upstream, false
 }
 
-// unavailable is the failure of a request for which there is no upstream that may be asked.
-func unavailable() *Failure {
+// orUnavailable is the failure of a request for which there is no upstream that may be asked, unless there is a better one.
+func orUnavailable(err error) error {
+	if err != nil {
+		return err
+	}
 	f := fault(typeUnavailable, "every upstream is cut off by its circuit breaker")
 	f.Status, f.Unreachable = http.StatusServiceUnavailable, true
 	return f
@@ -169,19 +155,14 @@ func closeUnsent(r *http.Request) {
 	}
 }
 
-// isConnecting reports whether another upstream may be asked.
-func isConnecting(err error) bool {
-	var failure *Failure
-	return errors.As(err, &failure) && failure.connecting
-}
-
 // Host returns what the origin wants to be called by, "" when it wants the client's Host.
 func (p *Pool) Host() string { return p.host }
 
-// Close ends Run and closes the idle connections. Those in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
+// Close ends Run, closes the idle connections and waits for races that are lost. Connections in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
 func (p *Pool) Close() {
 	p.close()
 	for _, u := range p.upstreams {
 		u.closeIdle()
 	}
+	p.racing.Wait()
 }

@@ -2,7 +2,6 @@ package origin
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -21,10 +20,12 @@ type queue struct {
 type waiter struct{ turn chan struct{} }
 
 // isEmpty reports whether nobody would be overtaken.
-func (q *queue) isEmpty() bool {
+func (q *queue) isEmpty() bool { return q.length() == 0 }
+
+func (q *queue) length() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.waiting) == 0
+	return len(q.waiting)
 }
 
 // join returns nil when the queue is full.
@@ -70,7 +71,7 @@ func (q *queue) wakeLocked() {
 }
 
 // wait queues for an upstream; nil and no error when there is none left to ask.
-func (p *Pool) wait(r *http.Request, tried []*upstream) (*exchange, error) {
+func (p *Pool) wait(a *attempts) (*exchange, error) {
 	w := p.queue.join()
 	if w == nil {
 		return nil, overloaded("every upstream is at its limit, and the queue is full")
@@ -81,7 +82,7 @@ func (p *Pool) wait(r *http.Request, tried []*upstream) (*exchange, error) {
 	for {
 		var again <-chan time.Time
 		if p.queue.isFirst(w) {
-			x, full := p.reserve(r, tried)
+			x, full := p.reserve(a, false)
 			if x != nil || !full {
 				return x, nil
 			}
@@ -92,8 +93,8 @@ func (p *Pool) wait(r *http.Request, tried []*upstream) (*exchange, error) {
 		case <-again:
 		case <-patience.C:
 			return nil, overloaded("every upstream is at its limit")
-		case <-r.Context().Done():
-			return nil, context.Cause(r.Context())
+		case <-a.r.Context().Done():
+			return nil, context.Cause(a.r.Context())
 		}
 	}
 }

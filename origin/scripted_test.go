@@ -97,6 +97,7 @@ const second = time.Second
 func testConfig() Config {
 	c := DefaultConfig()
 	c.URLs = []string{"http://origin.test"}
+	c.Retry.Attempts = 1 // one exchange at a time is looked at
 	c.Timeouts = Timeouts{Connect: 2 * second, FirstByte: 10 * second, Gap: 5 * second, Idle: 60 * second}
 	return c
 }

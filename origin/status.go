@@ -6,8 +6,16 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// Status is what an upstream is doing, for operators.
+// Status is what a pool is doing, for operators.
 type Status struct {
+	Queued         int              `json:"queued"`  // requests that wait for an upstream below its limits
+	Retries        int64            `json:"retries"` // since the start, as the next
+	RetriesRefused int64            `json:"retries_refused"`
+	Upstreams      []UpstreamStatus `json:"upstreams"` // in the order of the configuration
+}
+
+// UpstreamStatus is what an upstream is doing.
+type UpstreamStatus struct {
 	Upstream string  `json:"upstream"`
 	Backup   bool    `json:"backup,omitempty"`
 	State    string  `json:"state"`         // one of the States
@@ -25,25 +33,18 @@ type Status struct {
 	FailedChecks int64 `json:"failed_checks"`
 }
 
-// Status tells what every upstream is doing, in the order of the configuration.
-func (p *Pool) Status() []Status {
+// Status tells what the pool and its upstreams are doing.
+func (p *Pool) Status() Status {
 	now := time.Now()
-	var all []Status
+	s := Status{Queued: p.queue.length(), Retries: p.budget.made.Load(), RetriesRefused: p.budget.refused.Load()}
 	for _, u := range p.upstreams {
-		all = append(all, u.status(now))
+		s.Upstreams = append(s.Upstreams, u.status(now))
 	}
-	return all
+	return s
 }
 
-// Waiting is how many requests are in the queue.
-func (p *Pool) Waiting() int {
-	p.queue.mu.Lock()
-	defer p.queue.mu.Unlock()
-	return len(p.queue.waiting)
-}
-
-func (u *upstream) status(now time.Time) Status {
-	s := Status{
+func (u *upstream) status(now time.Time) UpstreamStatus {
+	s := UpstreamStatus{
 		Upstream: u.name, Backup: u.backup, Weight: u.weight * u.health.share(now),
 		InFlight: u.load.inFlight.Load(), Latency: u.pace.at(now),
 		Answers: u.answers.Load(), Failures: u.failures.Load(),

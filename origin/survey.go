@@ -10,11 +10,14 @@ const usual = 16
 
 // survey appends those that may be asked now and were not tried: of the primaries that are well, or else of the backups that
 // are, or else, rather than nobody, of all. It says too whether some are left out because they are at a limit.
-func (p *Pool) survey(into []choice, tried []*upstream, now time.Time) (c []choice, full bool) {
+func (p *Pool) survey(into []choice, tried []*upstream, wellOnly bool, now time.Time) (c []choice, full bool) {
 	if p.isPanicking(now) {
 		return p.surveyTier(into, false, true, tried, now)
 	}
 	for _, tier := range [...]struct{ backups, sick bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+		if tier.sick && wellOnly {
+			break
+		}
 		if c, full = p.surveyTier(into, tier.backups, tier.sick, tried, now); len(c) > 0 || full {
 			return c, full
 		}

@@ -17,10 +17,14 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 	c.Balance.validate(under("balance", report))
 	c.Queue.validate(under("queue", report))
 	c.validateHealth(report)
+	c.Retry.validate(under("retry", report))
 	if c.Host != "" && !isHostPort(c.Host) {
 		report("host", "malformed host or port", "host: www.example.com")
 	}
 	c.Timeouts.validate(under("timeouts", report))
+	if t := c.withDefaults().Timeouts; t.Total < t.FirstByte {
+		report("timeouts.total", "is less than first_byte, which it contains", "at least "+t.FirstByte.String())
+	}
 	if c.IdleConns < 0 {
 		report("idle_conns", "negative", "0 keeps no connection")
 	}
@@ -125,10 +129,28 @@ func (t Timeouts) validate(report func(path, problem, hint string)) {
 	for _, row := range []struct {
 		path  string
 		value time.Duration
-	}{{"connect", t.Connect}, {"first_byte", t.FirstByte}, {"gap", t.Gap}, {"idle", t.Idle}} {
+	}{{"connect", t.Connect}, {"first_byte", t.FirstByte}, {"gap", t.Gap}, {"idle", t.Idle}, {"total", t.Total}} {
 		if row.value < 0 {
 			report(row.path, "negative", "leave it out for the default")
 		}
+	}
+}
+
+func (c RetryConfig) validate(report func(path, problem, hint string)) {
+	if c.Attempts < 1 {
+		report("attempts", "is less than 1", "1 is no retry")
+	}
+	reportPercent("budget", c.Budget, report)
+	if c.Reserve < 0 {
+		report("reserve", "negative", "reserve: 10")
+	}
+	for i, status := range c.Status {
+		if status < 400 || status > 599 {
+			report(fmt.Sprintf("status[%d]", i), "not an error", "from 400 to 599")
+		}
+	}
+	if c.Hedge < 0 {
+		report("hedge", "negative", "0 is never")
 	}
 }
 
@@ -172,5 +194,6 @@ func (c Config) withDefaults() Config {
 	t.FirstByte = cmp.Or(t.FirstByte, d.FirstByte)
 	t.Gap = cmp.Or(t.Gap, d.Gap)
 	t.Idle = cmp.Or(t.Idle, d.Idle)
+	t.Total = cmp.Or(t.Total, d.Total)
 	return c
 }
