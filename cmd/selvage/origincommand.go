@@ -76,7 +76,7 @@ func humanLatency(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(100 * time.Microsecond).String()
 }
 
-func upstreamState(s origin.Status, style style) string {
+func upstreamState(s origin.UpstreamStatus, style style) string {
 	words := []string{s.State}
 	if s.Backup {
 		words = append(words, "backup")

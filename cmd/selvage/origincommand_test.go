@@ -47,10 +47,10 @@ func TestOriginLs(t *testing.T) {
 func TestOriginTable(t *testing.T) {
 	var out bytes.Buffer
 	err := writeOrigins(&out, []originStatus{
-		{"app", 2, []origin.Status{
+		{"app", origin.Status{Queued: 2, Upstreams: []origin.UpstreamStatus{
 			{Upstream: "a:80", State: origin.StateUp, Weight: 1, InFlight: 3, Latency: 0.0123, Answers: 10},
 			{Upstream: "b:80", State: origin.StateEjected, Why: "error rate: status 503", Backup: true, Answers: 7, Failures: 5},
-		}},
+		}}},
 	}, style{})
 	if err != nil {
 		t.Fatal(err)

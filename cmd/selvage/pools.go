@@ -57,9 +57,8 @@ func (n *node) runPools(pools, running map[string]*origin.Pool) {
 
 // originStatus is what an origin's upstreams are doing.
 type originStatus struct {
-	Origin    string          `json:"origin"`
-	Queued    int             `json:"queued"`
-	Upstreams []origin.Status `json:"upstreams"`
+	Origin string `json:"origin"`
+	origin.Status
 }
 
 // origins tells what the upstreams of every origin are doing, by name.
@@ -69,7 +68,7 @@ func (n *node) origins() []originStatus {
 	n.mu.Unlock()
 	all := []originStatus{}
 	for _, name := range slices.Sorted(maps.Keys(pools)) {
-		all = append(all, originStatus{name, pools[name].Waiting(), pools[name].Status()})
+		all = append(all, originStatus{name, pools[name].Status()})
 	}
 	return all
 }
