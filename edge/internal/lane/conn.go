@@ -26,6 +26,7 @@ type conn struct {
 	in      stash
 	cleared int64 // bytes next in line that may be handed up
 	head    head
+	out     Writer
 	chunks  chunks
 	end     error // dead: what every Read returns
 	inEnd   error // what ended the reading while pipelined requests were waiting in the stash
@@ -144,7 +145,11 @@ func (c *conn) readHead() error {
 		switch {
 		case f != nil:
 			return c.refuse(f)
+		case whole && c.answer():
+			c.answered()
+			continue
 		case whole:
+			c.out.flush()
 			c.accept()
 			return nil
 		}

@@ -20,7 +20,7 @@ const (
 // await makes the deadline ours. The first head is expected sooner than the next one: nobody connects to be silent.
 func (c *conn) await() {
 	settings := c.link.srv.settings.Load()
-	c.head = newHead(settings.Limits)
+	c.head.reset(settings.Limits)
 	patience := settings.Idle
 	if !c.served {
 		patience = settings.Header

@@ -13,9 +13,13 @@ type head struct {
 	fields int // -1 before the request line
 
 	version10 bool
+	method    span
+	target    span
 	authority span // of an absolute-form target
 	host      span
 	hosts     int
+	index     []fieldSpan
+	special   bool // a field asks for more than an answer
 
 	lengths   int
 	length    int64 // announced by Content-Length
@@ -28,7 +32,15 @@ type span struct{ from, to int }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
 
+// fieldSpan is a field line.
+type fieldSpan struct{ name, value span }
+
 func newHead(limits Limits) head { return head{limits: limits, fields: -1} }
+
+// reset makes h ready for the next head. It keeps the memory of the index.
+func (h *head) reset(limits Limits) {
+	*h = head{limits: limits, fields: -1, index: h.index[:0]}
+}
 
 // scan goes on in buf, which begins where the head begins, and reports whether the head is whole. It is then h.next bytes.
 func (h *head) scan(buf []byte) (whole bool, f *fault) {
@@ -97,6 +109,8 @@ func (h *head) requestLine(line []byte, at int) *fault {
 		// there is no resource that could allow it.
 		return faultConnect
 	}
+	h.method = span{at, at + len(method)}
+	h.target = span{h.method.to + 1, h.method.to + 1 + len(target)}
 	authority, f := checkTarget(string(method), target)
 	if authority != nil {
 		from := at + len(method) + 1 + bytes.Index(target, []byte("//")) + 2
@@ -127,11 +141,14 @@ func (h *head) field(line []byte, at int) *fault {
 	if f != nil {
 		return f
 	}
+	// bytes.Trim returns a part of what it is given, or nil.
+	end := at + len(bytes.TrimRight(line, " \t"))
+	where := span{end - len(value), end}
+	h.index = append(h.index, fieldSpan{span{at, at + len(name)}, where})
 	switch {
 	case named(name, "host"):
 		h.hosts++
-		from := at + len(name) + 1 + bytes.Index(line[len(name)+1:], value)
-		h.host = span{from, from + len(value)}
+		h.host = where
 		if !isHost(value) {
 			return faultHost
 		}
@@ -148,6 +165,10 @@ func (h *head) field(line []byte, at int) *fault {
 		if h.expects++; h.expects > 1 || !named(value, "100-continue") {
 			return faultExpect
 		}
+	case named(name, "upgrade"):
+		h.special = true
+	case named(name, "connection"):
+		h.special = h.special || !named(value, "keep-alive")
 	}
 	return nil
 }
@@ -206,6 +227,15 @@ func (h *head) conclude(buf []byte) *fault {
 		return faultAuthority
 	}
 	return nil
+}
+
+// plain reports whether a whole head asks for nothing but an answer; see Answerer.
+func (h *head) plain() bool {
+	switch {
+	case h.version10, h.special, h.hosts != 1, h.lengths+h.encodings+h.expects > 0, h.authority.to > 0:
+		return false
+	}
+	return true
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -38,6 +38,8 @@ type Config struct {
 	// Opened and Closed are told of every connection, in this order and once each. They must not block; nil is nobody.
 	Opened func(*Info)
 	Closed func(id uint64)
+	// Answer answers requests without net/http where it can; nil is never.
+	Answer Answerer
 	Logger *slog.Logger // nil discards
 }
 
