@@ -113,11 +113,7 @@ func (c *conn) answer() bool {
 	if ask == nil || !c.head.plain() || c.link.srv.draining.Load() {
 		return false
 	}
-	head := c.in.bytes()[:c.head.next]
-	r := Request{
-		Info: &c.link.info, Method: view(c.head.method.of(head)), Target: view(c.head.target.of(head)),
-		Host: view(c.head.host.of(head)), head: head, fields: c.head.index,
-	}
+	r := c.head.request(&c.link.info, c.in.bytes())
 	c.out.conn = c
 	return ask(&r, &c.out)
 }
