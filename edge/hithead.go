@@ -65,9 +65,7 @@ func (h *hit) appendStored(dst []byte, m *cache.Meta) []byte {
 	for i := range m.Head.Len() {
 		name, value := m.Head.Line(i)
 		switch {
-		case name == "Via", name == "Location" && located:
-			continue
-		case h.res.Status == http.StatusNotModified && slices.Contains(contentFields, name):
+		case name == "Via", name == "Location" && located, h.res.Status == http.StatusNotModified && describesContent(name):
 			continue
 		case name == "Location":
 			located = true
@@ -101,14 +99,20 @@ func (h *hit) appendOwn(dst []byte, m *cache.Meta) []byte {
 	if !changes.drops("Cache-Status") {
 		dst = append(appendCacheStatus(append(dst, "Cache-Status: "...), &h.res, h.identity.name), "\r\n"...)
 	}
-	for _, f := range changes.set {
-		dst = appendLine(dst, f.name, f.value)
-	}
-	for _, f := range changes.add {
-		dst = appendLine(dst, f.name, f.value)
+	return h.appendFields(h.appendFields(dst, changes.set), changes.add)
+}
+
+func (h *hit) appendFields(dst []byte, fields []field) []byte {
+	for _, f := range fields {
+		if h.res.Status != http.StatusNotModified || !describesContent(f.name) {
+			dst = appendLine(dst, f.name, f.value)
+		}
 	}
 	return dst
 }
+
+// describesContent reports the fields that a 304 does not have.
+func describesContent(name string) bool { return slices.Contains(contentFields, name) }
 
 // appendVia appends what viaWith returns.
 func appendVia(dst []byte, m *cache.Meta, id identity) []byte {
