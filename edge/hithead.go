@@ -116,7 +116,7 @@ func describesContent(name string) bool { return slices.Contains(contentFields, 
 
 // appendVia appends what viaWith returns.
 func appendVia(dst []byte, m *cache.Meta, id identity) []byte {
-	for i := 0; ; i++ {
+	for i := 0; m.Head.Touched(); i++ {
 		line, ok := m.Head.Value("Via", i)
 		if !ok {
 			break
