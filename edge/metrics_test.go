@@ -2,12 +2,15 @@ package edge
 
 import (
 	"context"
+	"flag"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"selvage/cache"
@@ -75,6 +78,50 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("/metrics holds %q", secret)
 		}
 	}
+}
+
+var update = flag.Bool("update", false, "rewrite the expected output of testdata/golden")
+
+// What is scraped is read by dashboards and alerts: names, labels and buckets are promises, and golden/metrics.txt has them.
+func TestMetricsGolden(t *testing.T) {
+	m := newMetrics("dev")
+	for i, took := range []time.Duration{-1, 0, 100 * time.Microsecond, 100*time.Microsecond + 1, 1500 * time.Microsecond, time.Second, 5 * time.Minute} {
+		for _, site := range []string{"", "shop"} {
+			m.Record(&Result{
+				Site: site, Looked: site != "", Outcome: cache.Outcome(i % 2), Reason: cache.Fresh, Proto: "HTTP/2.0", Status: 200 + i%2*104,
+				Bytes: int64(i) * 1000, Total: took, Aborted: i == 3,
+			})
+		}
+	}
+	m.Record(&Result{Proto: "HTTP/1.0", Status: 99, Bytes: -1})
+	m.Record(&Result{Proto: "", Status: 600})
+	m.RecordOrigin("shop", 200, 3*time.Millisecond)
+	m.RefusedHead("bare-lf")
+	got := ourFamilies(scrape(t, m))
+	const name = "testdata/golden/metrics.txt"
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("/metrics (-want +got):\n%s", diff)
+	}
+}
+
+// ourFamilies leaves out what depends on the machine and the toolchain.
+func ourFamilies(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "selvage_") && !strings.Contains(line, "build_info") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 func TestDiskMetrics(t *testing.T) {
