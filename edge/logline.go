@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"selvage/cache"
 )
 
 // maxLogged bounds each piece of a request in a line; the rest of it is cut off.
@@ -13,11 +15,13 @@ const maxLogged = 4 << 10
 func clip(s string) string { return s[:min(len(s), maxLogged)] }
 
 // verdict is the word for what the cache did, in logs and metrics.
-func (r *Result) verdict() string {
-	if !r.Looked {
+func (r *Result) verdict() string { return verdict(r.Looked, r.Outcome) }
+
+func verdict(looked bool, o cache.Outcome) string {
+	if !looked {
 		return "none"
 	}
-	return r.Outcome.String()
+	return o.String()
 }
 
 func (r *Result) scheme() string {

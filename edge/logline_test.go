@@ -105,9 +105,17 @@ func FuzzLogLine(f *testing.F) {
 }
 
 func BenchmarkLogLineJSON(b *testing.B) {
-	r, buf := exampleResult(), make([]byte, 0, 4096)
+	r, buf := hitResult(), make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		appendJSON(buf, r)
+	}
+}
+
+func BenchmarkLogLineCombined(b *testing.B) {
+	r, buf := hitResult(), make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		appendCombined(buf, r)
 	}
 }

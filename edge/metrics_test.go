@@ -6,7 +6,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,10 +157,81 @@ func TestDiskMetrics(t *testing.T) {
 	}
 }
 
+// hitResult is what most Results are like.
+func hitResult() *Result {
+	return &Result{
+		Begin: time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC), Client: addr("192.0.2.1"), Proto: "HTTP/1.1", Secure: true,
+		Method: "GET", Host: "www.example.com", Target: "/static/css/site.min.css?v=20260203", Referer: "https://www.example.com/",
+		Agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+		Site:  "www.example.com", Route: "/static/*", Looked: true, Outcome: cache.Hit, Reason: cache.Fresh, HasTTL: true, TTL: time.Hour,
+		Status: 200, Bytes: 1024, First: 9 * time.Microsecond, Total: 11 * time.Microsecond,
+	}
+}
+
+// Many at once, and a scrape in between: nothing is lost, and nothing counted twice.
+func TestMetricsAtOnce(t *testing.T) {
+	m := newMetrics("dev")
+	var recording sync.WaitGroup
+	for range 8 {
+		recording.Go(func() {
+			for i := range 1000 {
+				m.Record(&Result{Site: "shop", Proto: "HTTP/1.1", Status: 200 + i%50, Bytes: 2, Total: time.Second / 4})
+			}
+		})
+	}
+	scrape(t, m)
+	recording.Wait()
+	text := scrape(t, m)
+	for _, want := range []string{
+		`selvage_requests_total{cache="none",code="249",proto="HTTP/1.1",reason="",site="shop"} 160`,
+		`selvage_request_duration_seconds_count{cache="none",site="shop"} 8000`,
+		`selvage_request_duration_seconds_sum{cache="none",site="shop"} 2000`,
+		`selvage_response_bytes_total{cache="none",site="shop"} 16000`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}
+
+func TestMetricsRecordAllocatesNothing(t *testing.T) {
+	m, hit, full := newMetrics("dev"), hitResult(), exampleResult()
+	if n := testing.AllocsPerRun(100, func() { m.Record(hit); m.Record(full) }); n != 0 {
+		t.Errorf("Record allocates %v times, want 0", n)
+	}
+}
+
 func BenchmarkMetricsRecord(b *testing.B) {
-	m, r := newMetrics("dev"), exampleResult()
+	m, r := newMetrics("dev"), hitResult()
+	m.Record(exampleResult())
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Record(r)
+	}
+}
+
+func BenchmarkMetricsRecordParallel(b *testing.B) {
+	m := newMetrics("dev")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for r := hitResult(); pb.Next(); {
+			m.Record(r)
+		}
+	})
+}
+
+// A scrape of many sites: what it costs, and how long it holds one of the parts.
+func BenchmarkMetricsScrape(b *testing.B) {
+	m := newMetrics("dev")
+	for site := range 1000 {
+		for i := range 10 {
+			m.Record(&Result{Site: "site" + strconv.Itoa(site), Proto: "HTTP/1.1", Status: 200 + i})
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.registry.Gather(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
