@@ -310,7 +310,7 @@ func BenchmarkRecord(b *testing.B) {
 	wg.Go(func() { l.Run(ctx) })
 	defer wg.Wait()
 	defer cancel()
-	r := exampleResult()
+	r := hitResult()
 	b.ReportAllocs()
 	for b.Loop() {
 		l.Record(r)
