@@ -80,7 +80,7 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
 	}
 	s.accepted.Add(1)
 	if tlsConfig == nil {
-		s.lanes.Go(func() { s.run(&plainConn{newConn(l, l)}) })
+		s.lanes.Go(func() { s.run(&plainConn{newConn(l, l, nil)}) })
 		return
 	}
 	s.hands.Go(func() { s.handshake(l, tlsConfig) })
@@ -120,7 +120,8 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 	if s.draining.Load() {
 		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
 	}
-	t := tls.Server(l, config)
+	r := &records{link: l}
+	t := tls.Server(r, config)
 	err := t.HandshakeContext(context.Background())
 	s.links.shaken()
 	if err != nil {
@@ -134,7 +135,7 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 		s.handToHTTP2(newCalmConn(t, l))
 		return
 	}
-	s.lanes.Go(func() { s.run(&tlsConn{newConn(l, t), t}) })
+	s.lanes.Go(func() { s.run(&tlsConn{newConn(l, t, r), t}) })
 }
 
 // handshakeFailed closes a connection that did not become one. A client that speaks plain HTTP is told so.

@@ -34,6 +34,7 @@ type conn struct {
 	spoiled bool  // unread bytes may be left that must not reset the answer
 
 	// immutable
+	records *records           // of TLS; nil without
 	socket  syscall.RawConn    // nil where there is none
 	onReady func(uintptr) bool // c.ready
 
@@ -77,8 +78,9 @@ type tlsConn struct {
 	tls *tls.Conn
 }
 
-func newConn(l *link, on stream) *conn {
-	c := &conn{stream: on, link: l, wake: make(chan struct{}, 1), armed: unknown}
+// newConn returns a conn on l, or on TLS on l that writes to r.
+func newConn(l *link, on stream, r *records) *conn {
+	c := &conn{stream: on, link: l, records: r, wake: make(chan struct{}, 1), armed: unknown}
 	c.socket, c.onReady = socketOf(l.Conn), c.ready
 	cut := c.cutWait
 	l.cut.Store(&cut)

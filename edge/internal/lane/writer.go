@@ -4,15 +4,18 @@ import "net"
 
 // Writer takes answers. What is small is gathered, so that those to pipelined requests leave in one write.
 type Writer struct {
-	conn   *conn
-	buf    []byte
-	err    error // of a write; what comes after it goes nowhere
-	pieces [2][]byte
-	vector net.Buffers // of pieces
+	conn *conn
+	buf  []byte
+	err  error // of a write; what comes after it goes nowhere
+
+	pieces  [2][]byte
+	vector  net.Buffers // of pieces
+	sealed  []byte      // for the records to be gathered in, while they are not
+	sealing bool        // they are
 }
 
 const (
-	gatherBytes = 16 << 10 // how much is gathered before it is written
+	gatherBytes = 16 << 10 // how much is gathered at most; a full record (RFC 8446, section 5.1)
 	copyBytes   = 4 << 10  // longer pieces are written from where they are
 )
 
@@ -25,42 +28,89 @@ func (w *Writer) Gather(b []byte) { w.buf = b }
 // Write takes a piece of a body. It does not keep it.
 func (w *Writer) Write(p []byte) (int, error) {
 	switch {
-	case w.err != nil:
-		return 0, w.err
+	case w.conn.records != nil:
+		w.writeSecure(p)
 	case len(p) > copyBytes:
-		w.err = w.writeBoth(p)
+		w.writeBoth(p)
 	default:
-		if w.buf = append(w.buf, p...); len(w.buf) >= gatherBytes {
-			w.flush()
-		}
+		w.gather(p)
 	}
-	return len(p), w.err
+	if w.err != nil {
+		return 0, w.err
+	}
+	return len(p), nil
 }
 
-// writeBoth writes what is gathered and p.
-func (w *Writer) writeBoth(p []byte) error {
-	l, first := w.conn.link, p[:min(len(p), writePiece)]
-	if w.conn.stream != stream(l) {
-		w.flush()
-		_, err := w.conn.stream.Write(p)
-		return err
+// gather copies p.
+func (w *Writer) gather(p []byte) {
+	if len(w.buf)+len(p) > gatherBytes {
+		w.push()
 	}
+	w.buf = append(w.buf, p...)
+}
+
+// writeBoth writes what is gathered and p, in one call.
+func (w *Writer) writeBoth(p []byte) {
+	if w.err != nil {
+		return
+	}
+	first := p[:min(len(p), writePiece)]
 	w.pieces = [2][]byte{w.buf, first}
 	w.vector = w.pieces[:]
-	err := l.writeBuffers(&w.vector)
+	w.err = w.conn.link.writeBuffers(&w.vector)
 	w.pieces, w.buf = [2][]byte{}, w.buf[:0]
-	if err == nil && len(first) < len(p) {
-		_, err = l.Write(p[len(first):])
-	}
-	return err
+	w.send(p[len(first):])
 }
 
-// flush writes what is gathered.
-func (w *Writer) flush() {
-	if w.err == nil && len(w.buf) > 0 {
-		_, w.err = w.conn.stream.Write(w.buf)
+// writeSecure writes to TLS, which makes at least one record of every write. A long piece gives as much to what is gathered
+// before it as fills a small record: a client can use that before the next has arrived.
+func (w *Writer) writeSecure(p []byte) {
+	if len(w.buf)+len(p) <= gatherBytes {
+		w.gather(p)
+		return
 	}
+	if n := copyBytes - len(w.buf); len(w.buf) > 0 && n > 0 {
+		w.buf = append(w.buf, p[:min(n, len(p))]...)
+		p = p[min(n, len(p)):]
+	}
+	w.seal()
+	w.push()
+	w.send(p)
+}
+
+// seal has the records leave together that follow.
+func (w *Writer) seal() {
+	if r := w.conn.records; r != nil && !w.sealing {
+		r.gather(w.sealed)
+		w.sealing = true
+	}
+}
+
+// push writes what is gathered. TLS may make several records of it.
+func (w *Writer) push() {
+	if len(w.buf) > copyBytes {
+		w.seal()
+	}
+	w.send(w.buf)
 	w.buf = w.buf[:0]
+}
+
+func (w *Writer) send(p []byte) {
+	if w.err == nil && len(p) > 0 {
+		_, w.err = w.conn.stream.Write(p)
+	}
+}
+
+// flush has everything leave.
+func (w *Writer) flush() error {
+	w.push()
+	if w.sealing {
+		buf, err := w.conn.records.release()
+		if w.sealed, w.sealing = buf, false; w.err == nil {
+			w.err = err
+		}
+	}
+	return w.err
 }
 
 // settle makes w ready to be kept.
@@ -71,11 +121,10 @@ func (w *Writer) settle() {
 	w.conn, w.err = nil, nil
 }
 
-// flush writes what was gathered on c.
+// flush has everything leave that was gathered on c.
 func (c *conn) flush() error {
-	if c.work == nil {
+	if c.work == nil || c.work.out.conn == nil {
 		return nil
 	}
-	c.work.out.flush()
-	return c.work.out.err
+	return c.work.out.flush()
 }
