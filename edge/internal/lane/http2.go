@@ -31,7 +31,7 @@ func (s *Server) newHTTP2(now *settings) *front {
 		PingTimeout:                   pingAfter / 2,
 		CountError:                    func(kind string) { s.count("http2-" + kind) },
 	}
-	return &front{srv, newDoor()}
+	return &front{srv: srv, door: newDoor()}
 }
 
 // serveHTTP2 holds an HTTP/2 request to the same grammar and limits as the head of an HTTP/1 one, as far as its fields can

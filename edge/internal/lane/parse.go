@@ -7,14 +7,6 @@ func ParseRequest(info *Info, buf []byte, limits Limits) (r Request, length int,
 	if whole, f := h.scan(buf); !whole || f != nil || !h.plain() {
 		return Request{}, 0, false
 	}
-	return h.request(info, buf), h.next, true
-}
-
-// request is the plain head h, of which buf begins with the bytes.
-func (h *head) request(info *Info, buf []byte) Request {
-	buf = buf[:h.next]
-	return Request{
-		Info: info, Method: view(h.method.of(buf)), Target: view(h.target.of(buf)), Host: view(h.host.of(buf)),
-		head: buf, fields: h.index,
-	}
+	r.read(info, &h, buf)
+	return r, h.next, true
 }
