@@ -150,11 +150,16 @@ func acceptsTrailers(h http.Header) bool {
 
 // viaWith returns the Via of a message received with proto (RFC 9110, section 7.6.3).
 func viaWith(in http.Header, proto string, id identity) string {
+	return appended(in["Via"], protoVersion(proto)+" "+id.name)
+}
+
+// protoVersion returns the version in the protocol's name, as Via and logs have it.
+func protoVersion(proto string) string {
 	version := strings.TrimPrefix(proto, "HTTP/")
 	if version != "1.0" {
 		version = strings.TrimSuffix(version, ".0") // "2", "3": they have no minor version
 	}
-	return appended(in["Via"], version+" "+id.name)
+	return version
 }
 
 // appended joins the lines of a list field, and a last member, to one line.
@@ -248,6 +253,14 @@ func sortedFields(m map[string]string) []field {
 		out = append(out, field{http.CanonicalHeaderKey(name), m[name]})
 	}
 	return out
+}
+
+// none reports whether there is nothing to change.
+func (c *headerChanges) none() bool { return len(c.remove)+len(c.set)+len(c.add) == 0 }
+
+// drops reports whether a line with that name, in canonical form, goes before what is set and added.
+func (c *headerChanges) drops(name string) bool {
+	return slices.Contains(c.remove, name) || slices.ContainsFunc(c.set, func(f field) bool { return f.name == name })
 }
 
 // apply changes h: remove, then set, then add. Slices that h shares with others are left as they were.

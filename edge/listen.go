@@ -116,6 +116,7 @@ func (e *Edge) laneConfig(c Config) lane.Config {
 		Refused: e.refusedHead,
 		Opened:  func(i *lane.Info) { e.visits.arrive(connID(i.ID), peerAddr(i.Remote.String())) },
 		Closed:  func(id uint64) { e.visits.leave(connID(id)) },
+		Answer:  e.answerHit,
 		Logger:  e.logger,
 	}
 }

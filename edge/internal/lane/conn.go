@@ -146,7 +146,9 @@ func (c *conn) readHead() error {
 		case f != nil:
 			return c.refuse(f)
 		case whole && c.answer():
-			c.answered()
+			if err := c.answered(); err != nil {
+				return c.die(io.EOF)
+			}
 			continue
 		case whole:
 			c.out.flush()

@@ -19,7 +19,7 @@ type head struct {
 	host      span
 	hosts     int
 	index     []fieldSpan
-	special   bool // a field asks for more than an answer
+	special   bool // method or a field asks for more than an answer
 
 	lengths   int
 	length    int64 // announced by Content-Length
@@ -110,6 +110,7 @@ func (h *head) requestLine(line []byte, at int) *fault {
 		return faultConnect
 	}
 	h.method = span{at, at + len(method)}
+	h.special = string(method) != "GET" && string(method) != "HEAD"
 	h.target = span{h.method.to + 1, h.method.to + 1 + len(target)}
 	authority, f := checkTarget(string(method), target)
 	if authority != nil {

@@ -1,6 +1,9 @@
 package lane
 
-import "unsafe"
+import (
+	"errors"
+	"unsafe"
+)
 
 // Answerer answers requests without net/http, on the connection's own goroutine. It is asked at the boundary between two
 // requests, for those whose head says that there is nothing else to do than to answer: GET or HEAD of HTTP/1.1 in origin
@@ -86,6 +89,14 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), w.err
 }
 
+// Abort ends an answer that cannot be finished: the connection is cut, and the client sees that bytes are missing.
+func (w *Writer) Abort() {
+	w.flush()
+	w.err = errAborted
+}
+
+var errAborted = errors.New("lane: answer broken off")
+
 // gatherBytes is how much is gathered before it is written.
 const gatherBytes = 16 << 10
 
@@ -102,24 +113,24 @@ func (c *conn) answer() bool {
 	if ask == nil || !c.head.plain() || c.link.srv.draining.Load() {
 		return false
 	}
-	head := c.in.bytes()[:c.head.next]
-	r := Request{
-		Info: &c.link.info, Method: view(c.head.method.of(head)), Target: view(c.head.target.of(head)),
-		Host: view(c.head.host.of(head)), head: head, fields: c.head.index,
-	}
+	r := c.head.request(&c.link.info, c.in.bytes())
 	c.out.conn = c
 	return ask(&r, &c.out)
 }
 
 // answered goes on to the next head. What was gathered leaves before the wait for it.
-func (c *conn) answered() {
+func (c *conn) answered() error {
 	c.link.requests.Add(1)
 	c.served = true
 	c.in.r += c.head.next
 	if c.in.len() == 0 {
 		c.out.flush()
 	}
+	if c.out.err != nil {
+		return c.out.err
+	}
 	c.await()
+	return nil
 }
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
