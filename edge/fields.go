@@ -164,6 +164,9 @@ func protoVersion(proto string) string {
 
 // appended joins the lines of a list field, and a last member, to one line.
 func appended(lines []string, member string) string {
+	if len(lines) == 0 {
+		return member
+	}
 	return strings.Join(append(slices.Clip(lines), member), ", ")
 }
 

@@ -92,9 +92,8 @@ func (x *exchange) respondOnce(a cache.Answer) {
 	if x.precluded(a.Admission.Meta) {
 		return
 	}
-	h := x.w.Header()
-	x.copyHead(h, a.Admission.Meta)
-	x.stream(h, a.Response)
+	l := x.copyHead(a.Admission.Meta)
+	x.stream(l.header, a.Response)
 }
 
 // newFill describes the fetch for this request; in the background nobody hears of interim responses and results.

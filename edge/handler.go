@@ -18,7 +18,6 @@ type exchange struct {
 	conf *snapshot
 	w    http.ResponseWriter
 	r    *http.Request
-	out  *http.ResponseController
 
 	// What read found.
 	start    cache.Instant
@@ -46,7 +45,7 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Edge) walk(w http.ResponseWriter, r *http.Request, conn *lane.Info) {
-	x := &exchange{Edge: e, conf: e.conf.Load(), w: w, r: r, out: http.NewResponseController(w), conn: conn}
+	x := &exchange{Edge: e, conf: e.conf.Load(), w: w, r: r, conn: conn}
 	x.now, x.begin = e.clock.Now(), e.journal.Applied()
 	x.start = x.now.Mono
 	defer x.finish()

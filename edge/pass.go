@@ -36,7 +36,7 @@ func (x *exchange) pass(normalised bool) {
 		return
 	}
 	x.firstHand = true
-	x.addOwn(h, resp.Proto)
+	x.addOwn(&answerLines{header: h}, resp.Proto)
 	x.stream(h, resp)
 }
 
