@@ -101,6 +101,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	if v == cache.Hard {
 		stale = nil
 	}
+	x.lent = true
 	q := x.q // the fill outlives the request, and is a GET also for HEAD
 	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
