@@ -12,5 +12,6 @@
 //	respond   preconditions, ranges, write: always from a cache.Object               respond.go, write.go
 //	          errors of our own                                                      fail.go
 //	          both for hits on the connection itself, below net/http                 hit.go, hithead.go
-//	finish    one Result → access log, metrics, Cache-Status                         result.go, log.go, logline.go, metrics.go, status.go
+//	finish    one Result → access log, metrics, Cache-Status                         result.go, status.go
+//	          the log and the metrics                                                log.go, logqueue.go, logline.go, metrics.go, tally.go
 package edge

@@ -17,13 +17,16 @@ import (
 type identity struct {
 	name string // in Via and Cache-Status
 	loop string // in CDN-Loop: told apart from other nodes, so that a chain of them is no loop
+	via  string // member of Via for a message received with HTTP/1.1, as nearly all are
 }
 
 func newIdentity(configured string) identity {
-	if configured != "" {
-		return identity{name: configured, loop: configured}
+	id := identity{name: configured, loop: configured}
+	if configured == "" {
+		id = identity{name: "Selvage", loop: "selvage-" + rand.Text()}
 	}
-	return identity{name: "Selvage", loop: "selvage-" + rand.Text()}
+	id.via = "1.1 " + id.name
+	return id
 }
 
 // sensitive are the fields, and prefixes of fields, that routing, framing and caching rely on. A client that names one in
@@ -150,6 +153,9 @@ func acceptsTrailers(h http.Header) bool {
 
 // viaWith returns the Via of a message received with proto (RFC 9110, section 7.6.3).
 func viaWith(in http.Header, proto string, id identity) string {
+	if proto == "HTTP/1.1" {
+		return appended(in["Via"], id.via)
+	}
 	return appended(in["Via"], protoVersion(proto)+" "+id.name)
 }
 
@@ -164,6 +170,9 @@ func protoVersion(proto string) string {
 
 // appended joins the lines of a list field, and a last member, to one line.
 func appended(lines []string, member string) string {
+	if len(lines) == 0 {
+		return member
+	}
 	return strings.Join(append(slices.Clip(lines), member), ", ")
 }
 

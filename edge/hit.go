@@ -141,7 +141,7 @@ func (h *hit) answer(w *lane.Writer) bool {
 // decided fills in what an exchange would say of such a request.
 func (h *hit) decided(d cache.Decision) {
 	h.res = Result{
-		Begin: h.start.Wall, Client: h.client.Addr, Proto: "HTTP/1.1", Secure: h.r.Info.Secure,
+		Begin: h.start.Wall, Conn: h.r.Info.ID, Client: h.client.Addr, Proto: "HTTP/1.1", Secure: h.r.Info.Secure,
 		Method: h.r.Method, Host: h.client.Host, Target: h.r.Target, Site: h.site.name, Route: h.route.name,
 		Outcome: d.Outcome, Reason: d.Reason, Looked: true, HasTTL: true, TTL: d.TTL,
 	}

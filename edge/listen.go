@@ -126,6 +126,7 @@ func (e *Edge) refusedHead(r lane.Refusal) {
 	e.metrics.RefusedHead(r.Reason)
 	now := e.clock.Now().Wall
 	e.log.Record(&Result{
-		Begin: now, Client: peerAddr(r.Remote.String()), Secure: r.Secure, Target: string(r.Line), Status: r.Status, Error: r.Reason,
+		Begin: now, Conn: r.Conn, Client: peerAddr(r.Remote.String()), Secure: r.Secure, Target: string(r.Line),
+		Status: r.Status, Error: r.Reason,
 	})
 }
