@@ -62,7 +62,7 @@ func (p *pump) fail(err error) {
 // settle leaves a whole body where it belongs. One that goes to the disk stays in the table until it is found there.
 func (p *pump) settle() {
 	if p.down != nil {
-		if p.down.Commit(p.store.ctx, p.object.record()) == nil {
+		if p.down.Commit(p.store.ctx, p.store.disk.record(p.object)) == nil {
 			p.store.disk.putVary(p.object)
 			p.store.markers.drop(p.object.Hash)
 		}

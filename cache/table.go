@@ -127,6 +127,21 @@ func (s *variants) get(key string) variant {
 	return variant{}
 }
 
+// choose returns the place of the variant that q asks for, and its name. It allocates only for one that is not there.
+func (s *variants) choose(q *Query) (v variant, name string) {
+	if len(s.vary) == 0 {
+		return s.get(""), ""
+	}
+	var room [256]byte
+	key := appendVariant(room[:0], q, s.vary)
+	for i := range s.list {
+		if s.list[i].key == string(key) {
+			return s.list[i], s.list[i].key
+		}
+	}
+	return variant{}, string(key)
+}
+
 // with returns s with v in its place, as the newest, and the objects that had to leave: those stored under another Vary,
 // and the oldest beyond maxVariants.
 func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object) {
