@@ -42,8 +42,8 @@ lint: ## staticcheck, govulncheck, shellcheck
 fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
-soak: ## the long proofs: hundreds of kills, tests with -race SOAKCOUNT times, every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestCrash$$' ./cmd/selvage/
+soak: ## the long proofs: hundreds of kills, a minute of each failure of an upstream, tests with -race SOAKCOUNT times, every fuzz target for SOAKTIME
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|UpstreamFailures)$$' ./cmd/selvage/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...
 	.ci/fuzz $(SOAKTIME)
 
