@@ -27,13 +27,15 @@ func newDiskBench(t testing.TB, dir string, memory int64) (b *bench, end func())
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx) }()
-	return b, func() {
-		t.Helper()
-		s.Close()
+	b.stopDisk = sync.OnceFunc(func() {
 		stop()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
+	})
+	return b, func() {
+		s.Close()
+		b.stopDisk()
 	}
 }
 

@@ -272,14 +272,19 @@ func (e *Entry) fail(at Location, err error) error {
 	case errors.Is(err, os.ErrClosed):
 		return ErrGone
 	case errors.Is(err, io.EOF), errors.Is(err, errDamaged):
-		e.t.counters.corrupt.Add(1)
-		e.t.log.Error("disk cache dropped a damaged record", "dir", e.t.dir, "segment", segmentName(at.segment()),
-			"offset", at.offset(), "error", err)
+		e.t.damaged(at, err)
 	default:
 		e.t.complain("read", err)
 	}
 	e.t.forget(e.placed.id, e.placed.at, e.Name)
 	return fmt.Errorf("read record at %v: %w", at, err)
+}
+
+// damaged counts a bad block and tells where it is.
+func (t *Tier) damaged(at Location, err error) {
+	t.counters.corrupt.Add(1)
+	t.log.Error("disk cache dropped a damaged record", "dir", t.dir, "segment", segmentName(at.segment()),
+		"offset", at.offset(), "error", err)
 }
 
 // Close lets go of the record. The slices that Block returned are no longer valid; the Record is.

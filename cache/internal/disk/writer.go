@@ -181,7 +181,7 @@ func (w *writer) makeRoom(f *fill, size int64) bool {
 		return false
 	}
 	if err := w.reserve(size); err != nil { // which may have ended the fill too, by a flush that failed
-		f.err = err
+		f.fail(err)
 	}
 	return f.err == nil
 }
@@ -207,7 +207,7 @@ func (w *writer) commit(f *fill, p *publication) {
 	content := p.commit.append(nil)
 	p.size = blockHeaderBytes + int64(len(content))
 	if p.size > w.t.segmentBytes/4 {
-		f.err = ErrTooLarge
+		f.fail(ErrTooLarge)
 	}
 	if !w.makeRoom(f, p.size) {
 		w.finish(p, f.err)
@@ -305,10 +305,13 @@ func (w *writer) flush() {
 	if err != nil {
 		err = fmt.Errorf("append to segment: %w", err)
 		for _, f := range fills {
-			f.err = err
+			f.fail(err)
 		}
 		s.file.Truncate(size)
 		w.failed("append to segment", err)
+	}
+	for _, f := range fills {
+		f.landing.note(f)
 	}
 	for _, p := range publications {
 		w.publish(p, err)
@@ -334,7 +337,7 @@ func (w *writer) leave(err error) {
 	fills, publications := w.unwritten, w.unshown
 	w.current, w.buffer, w.unwritten, w.unshown = nil, w.buffer[:0], nil, nil
 	for _, f := range fills {
-		f.err = err
+		f.fail(err)
 	}
 	for _, p := range publications {
 		w.publish(p, err)
