@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -283,6 +284,57 @@ func TestLostIndexIsWrittenAnew(t *testing.T) {
 	}
 	r.want(rec)
 	r.want(other)
+}
+
+// bbolt trusts its file. When somebody overwrites it under a running process, bbolt panics, and that too costs the index alone.
+func TestIndexOverwrittenWhileRunning(t *testing.T) {
+	for _, with := range []byte{0x00, 0x5A, 0xFF} {
+		dir, clock := t.TempDir(), newClock()
+		o := small()
+		o.Now = clock.now
+		r := loaded(t, dir, o)
+		var all []Record
+		for n := range 50 {
+			rec, body := record(n, 10_000)
+			r.put(rec, body)
+			all = append(all, rec)
+		}
+		r.clean()
+		run(t, r, func(*writer) { overwriteTail(t, filepath.Join(dir, indexName), with) })
+		for n := range 20 {
+			r.Remove(name(n))
+			rec, body := record(100+n, 10_000)
+			r.put(rec, body)
+			all = append(all, rec)
+		}
+		if r.Sync(t.Context()) == nil {
+			t.Errorf("overwritten with %x: sync: no error", with)
+		}
+		clock.advance(indexRetry + retryPause)
+		run(t, r, func(w *writer) { w.tick() })
+		r.clean()
+		for _, rec := range all[20:] {
+			r.want(rec)
+		}
+		if r.off() {
+			t.Errorf("overwritten with %x: the tier is off", with)
+		}
+	}
+}
+
+// overwriteTail overwrites all of a bbolt file but its roots.
+func overwriteTail(t *testing.T, name string, with byte) {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	info, _ := f.Stat()
+	start := int64(2 * os.Getpagesize())
+	if _, err := f.WriteAt(bytes.Repeat([]byte{with}, int(info.Size()-start)), start); err != nil {
+		t.Error(err)
+	}
 }
 
 // A clock set back by a year must not make a pause of seconds one of a year.

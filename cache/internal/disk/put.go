@@ -170,9 +170,16 @@ func (w *Writer) commit(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
+	return await(ctx, w.t, done)
+}
+
+// await returns what the writer goroutine answers.
+func await(ctx context.Context, t *Tier, done <-chan error) error {
 	select {
-	case err = <-done:
+	case err := <-done:
 		return err
+	case <-t.halted:
+		return ErrClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -195,10 +202,5 @@ func (t *Tier) Sync(ctx context.Context) error {
 	if err := t.queue.offer(0, func(w *writer) { done <- w.sync() }); err != nil {
 		return err
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return await(ctx, t, done)
 }

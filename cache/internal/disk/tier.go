@@ -70,6 +70,7 @@ type Tier struct {
 	born         uint32 // number of the first segment made by this process; those below were found
 	lock         io.Closer
 	loaded       chan struct{} // closed when the records found at start are shown, or dropped
+	halted       chan struct{} // closed when a panic has ended the writing
 
 	table *table
 	queue *queue
@@ -108,7 +109,7 @@ func Open(dir string, o Options) (*Tier, error) {
 func newTier(dir string, o Options) *Tier {
 	t := &Tier{
 		dir: filepath.Clean(dir), fs: o.FS, log: o.Log, now: o.Now, options: o, segmentBytes: o.segmentBytes,
-		loaded: make(chan struct{}), table: newTable(), queue: newQueue(min(queueBytes, o.Limit/largestPart)),
+		loaded: make(chan struct{}), halted: make(chan struct{}), table: newTable(), queue: newQueue(min(queueBytes, o.Limit/largestPart)),
 		segments: make(map[uint32]*segment),
 	}
 	if t.fs == nil {
@@ -253,6 +254,9 @@ func (t *Tier) pause(what string, err error) {
 // available reports whether writes may be tried. A pause that seems to last longer than one does was begun before the clock
 // was set back.
 func (t *Tier) available() bool {
+	if t.off() {
+		return false
+	}
 	left := t.paused.Load() - t.now().UnixNano()
 	return left <= 0 || left > int64(retryPause)
 }

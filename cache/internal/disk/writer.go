@@ -49,9 +49,13 @@ func (t *Tier) Run(ctx context.Context) error {
 		t: t, next: t.born, synced: t.now(),
 		spans: make(map[Location][]share), filling: make(map[*fill]struct{}), changes: make(changes),
 	}
-	w.loader = newLoader(w)
-	w.work(ctx)
-	return w.close()
+	err := w.survive(func() error {
+		w.loader = newLoader(w)
+		w.work(ctx)
+		return w.close()
+	})
+	<-ctx.Done()
+	return err
 }
 
 func (w *writer) work(ctx context.Context) {
