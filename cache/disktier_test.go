@@ -149,6 +149,39 @@ func TestRefusedReplacementLeavesTheDiskToo(t *testing.T) {
 	})
 }
 
+// What memory serves all the time is not looked up on the disk, and must be there after a restart all the same.
+func TestWhatMemoryServesStaysOnTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b, end := newDiskBench(t, dir, 4<<20)
+		b.loaded()
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return replyText(strings.Repeat("x", 30<<10), "Cache-Control: max-age=6000", "Vary: X-Kind"), nil
+		}
+		for n := range 4000 { // 120 MiB through 64
+			b.get("/hot", "X-Kind", "one")
+			b.get("/hot")
+			b.get(fmt.Sprint("/flood/", n))
+		}
+		if b.disk.tier.Stat().Evicted == 0 {
+			t.Fatal("nothing was evicted")
+		}
+		end()
+		b, end = newDiskBench(t, dir, 4<<20)
+		defer end()
+		b.loaded()
+		for _, kind := range []string{"one", ""} {
+			q := b.query("/hot")
+			if kind != "" {
+				q = b.query("/hot", "X-Kind", kind)
+			}
+			if _, d := b.look(q); d.Outcome != Hit {
+				t.Errorf("kind %q after a restart: %s, want a hit", kind, d.Outcome)
+			}
+		}
+	})
+}
+
 // What does a hit on the disk cost from look-up to the last byte, of few objects, whose heads are remembered, and of many?
 func BenchmarkDiskHit32K(b *testing.B)     { benchmarkDiskHit(b, 20) }
 func BenchmarkDiskHitMany32K(b *testing.B) { benchmarkDiskHit(b, 1000) }

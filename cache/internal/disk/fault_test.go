@@ -222,6 +222,38 @@ func TestFailingDiskIsReadOnly(t *testing.T) {
 	}
 }
 
+// What was not kept is counted, and said at most once a minute.
+func TestDroppedRecordsAreTold(t *testing.T) {
+	clock, log := newClock(), &lines{}
+	o := small()
+	o.Now, o.Log = clock.now, slog.New(slog.NewTextHandler(log, nil))
+	r := loaded(t, t.TempDir(), o)
+	held, entered := make(chan bool), make(chan bool)
+	r.queue.offer(0, func(*writer) { close(entered); <-held })
+	<-entered
+	for n := range 100 { // more than the queue has room for
+		rec, body := record(n, 100_000)
+		r.Put(rec, [][]byte{body})
+	}
+	close(held)
+	for range 10 {
+		run(t, r, func(w *writer) { w.tick() })
+		clock.advance(time.Second)
+	}
+	rec, _ := record(1, 10)
+	r.Put(rec, nil) // not the length that it says
+	for range 60 {
+		run(t, r, func(w *writer) { w.tick() })
+		clock.advance(time.Second)
+	}
+	if dropped := r.Stat().Dropped; dropped < 90 || dropped > 98 {
+		t.Errorf("%d records of 101 were dropped, want those beyond 500 KiB", dropped)
+	}
+	if got := log.count("did not keep some records"); got != 2 || log.count("records=1\n") != 1 {
+		t.Errorf("said %d times in a minute and ten seconds, want twice, the second time of one record", got)
+	}
+}
+
 // lines is a log that can be counted.
 type lines struct {
 	mu   sync.Mutex

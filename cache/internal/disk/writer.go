@@ -35,6 +35,9 @@ type writer struct {
 	synced   time.Time            // the last time
 	spans    map[Location][]share // of records whose body is in several segments
 
+	told   int64     // records dropped, of which the log tells
+	toldAt time.Time // the last time
+
 	loader   *loader   // nil: all is loaded
 	index    *index    // nil: there is none yet, or it was lost
 	changes  changes   // that the index does not know
@@ -115,14 +118,26 @@ func (w *writer) background() bool {
 
 func (w *writer) tick() {
 	w.t.collect()
+	w.tellDropped()
 	if w.t.now().Sub(w.synced) < syncEvery && w.t.now().After(w.synced) {
 		return
 	}
+	w.t.countGuests()
 	w.sync()
 	w.compact()
 	if w.index == nil && w.loader == nil && w.rewriter == nil {
 		w.rewriter = newRewriter(w)
 	}
+}
+
+// tellDropped says once a minute that records were not kept: the answers do not show it.
+func (w *writer) tellDropped() {
+	dropped, now := w.t.counters.dropped.Load(), w.t.now()
+	if since := now.Sub(w.toldAt); dropped == w.told || since >= 0 && since < time.Minute {
+		return
+	}
+	w.t.log.Warn("disk cache did not keep some records: the disk does not keep up, or takes nothing", "dir", w.t.dir, "records", dropped-w.told)
+	w.told, w.toldAt = dropped, now
 }
 
 func (w *writer) close() error {
