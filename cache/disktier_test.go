@@ -17,7 +17,12 @@ import (
 // newDiskBench is a bench with a disk tier in dir, which end stops as a clean shutdown does.
 func newDiskBench(t testing.TB, dir string, memory int64) (b *bench, end func()) {
 	t.Helper()
-	s, err := NewStore(StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, SystemClock(), noPurges{})
+	return diskBench(t, StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, noPurges{})
+}
+
+func diskBench(t testing.TB, sc StoreConfig, purges Purges) (b *bench, end func()) {
+	t.Helper()
+	s, err := NewStore(sc, SystemClock(), purges)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // promises are what nodes have acknowledged: of a page that was purged, or invalidated by an unsafe method, no request that
@@ -121,8 +123,7 @@ func (g *program) agree(t *testing.T) int {
 	}
 	byIndex, bySegments := g.list(t, whole), g.list(t, segments)
 	if !slices.Equal(byIndex, bySegments) {
-		t.Errorf("with the index there are %d responses, %d without:\n%s\n\n%s", len(byIndex), len(bySegments),
-			strings.Join(byIndex, "\n"), strings.Join(bySegments, "\n"))
+		t.Errorf("the index does not say what the segments say:\n%s", cmp.Diff(bySegments, byIndex))
 	}
 	return len(byIndex)
 }

@@ -182,6 +182,30 @@ func TestGuestsCount(t *testing.T) {
 	}
 }
 
+// After a kill the index may know a record of which the body has left with an older segment.
+func TestRecordWhoseBodyIsEvictedIsNotLoaded(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	rec, body := record(1, 100_000)
+	r.put(rec, body)
+	large, body := record(2, 300_000) // over two segments
+	if err := r.stream(large, body, 50_000); err != nil {
+		t.Fatal(err)
+	}
+	rec.Head = []byte("fresh") // in the second one
+	r.Freshen(rec.Name, rec)
+	r.clean()
+	killed := clone(t, dir)
+	if err := remove(segmentName(1))(killed); err != nil {
+		t.Fatal(err)
+	}
+	r = loaded(t, killed, small())
+	if got := r.Stat().Records; got != 0 {
+		t.Errorf("%d records without the segment of their bodies, want none", got)
+	}
+	r.clean()
+}
+
 func TestReaderKeepsADroppedSegment(t *testing.T) {
 	dir := t.TempDir()
 	o := small()
