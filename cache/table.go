@@ -57,6 +57,16 @@ func (t *table) find(hash uint64, key string) *variants {
 	return nil
 }
 
+// holds reports whether there is anything under some key of that hash.
+func (t *table) holds(hash uint64) bool {
+	for e := t.buckets[hash&t.mask].Load(); e != nil; e = e.next.Load() {
+		if e.hash == hash {
+			return true
+		}
+	}
+	return false
+}
+
 // change replaces what is there under a key by what edit makes of it; edit gets nil for nothing and returns nil for
 // nothing.
 func (t *table) change(hash uint64, key string, edit func(*variants) *variants) {
