@@ -94,7 +94,7 @@ const statusClientGone = 499
 func (x *exchange) invalidate(status int, h http.Header) {
 	r := &cache.Response{Status: status, Header: h}
 	if urls := cache.Invalidated(&x.q, r, x.route.policy); len(urls) > 0 {
-		x.journal.Invalidate(urls...)
+		x.journal.Invalidate(urls, nil)
 	}
 }
 

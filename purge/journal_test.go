@@ -130,13 +130,13 @@ func TestAddRefuses(t *testing.T) {
 // RFC 9111, section 4.4: the target URI, and what Location and Content-Location name, in one purge.
 func TestInvalidateIsOneMustValidatePurge(t *testing.T) {
 	j := NewJournal()
-	if got := j.Invalidate("www.example.com/other", page.URL); got != 1 || j.Applied() != 1 {
+	if got := j.Invalidate([]string{"www.example.com/other", page.URL}, nil); got != 1 || j.Applied() != 1 {
 		t.Errorf("Invalidate = %d and Applied = %d, want 1 and 1", got, j.Applied())
 	}
 	if got := j.Verdict(page, 0, 1); got != cache.MustValidate {
 		t.Errorf("Verdict = %d, want must-validate", got)
 	}
-	if got := j.Invalidate(); got != 1 {
+	if got := j.Invalidate(nil, nil); got != 1 {
 		t.Errorf("Invalidate of nothing = %d, want 1, the newest number", got)
 	}
 }
@@ -169,6 +169,12 @@ func TestCollectingRaisesTheFloor(t *testing.T) {
 	if len(j.rows) != 2 || j.aged.Len() != 2 {
 		t.Errorf("%d rows, %d in order of age, want 2 and 2", len(j.rows), j.aged.Len())
 	}
+}
+
+// numbered is a purge and the number it was given.
+type numbered struct {
+	number uint64
+	entry  Entry
 }
 
 // model is the journal as one would explain it: a list of all entries.
@@ -278,7 +284,7 @@ func TestAPurgeHoldsOnceAcknowledged(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(w)))
 			for range 2000 {
 				target := randomTarget(r)
-				number := j.Invalidate(target.URL, "always")
+				number := j.Invalidate([]string{target.URL, "always"}, nil)
 				if got := j.Verdict(target, number-1, number); got < cache.MustValidate {
 					t.Errorf("Verdict in (%d, %d] = %d, want must-validate at least", number-1, number, got)
 				}
@@ -313,7 +319,7 @@ func TestVerdictDoesNotAllocate(t *testing.T) {
 func BenchmarkVerdict(b *testing.B) {
 	j := NewJournal()
 	for i := range 100_000 {
-		j.Invalidate(fmt.Sprintf("www.example.com/%d", i))
+		j.Invalidate([]string{fmt.Sprintf("www.example.com/%d", i)}, nil)
 	}
 	applied := j.Applied()
 	for _, bb := range []struct {

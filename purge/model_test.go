@@ -61,7 +61,7 @@ func (h *house) step(r *rand.Rand) {
 	case 3, 4:
 		urls := []string{string(rune('a' + r.IntN(5)))}
 		e := Entry{Kind: cache.MustValidate, URLs: urls}
-		h.model = append(h.model, numbered{h.journal.Invalidate(urls...), e})
+		h.model = append(h.model, numbered{h.journal.Invalidate(urls, nil), e})
 		h.unwritten++
 	default:
 		e := randomEntry(r)
