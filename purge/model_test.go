@@ -48,6 +48,7 @@ func (h *house) step(r *rand.Rand) {
 	switch r.IntN(8) {
 	case 0:
 		mustClose(h.t, h.journal)
+		h.unwritten = 0
 		h.open(h.path)
 	case 1:
 		h.open(write(h.t, image(h.t, h.journal)))

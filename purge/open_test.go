@@ -231,7 +231,7 @@ func targetOf(s selector) *cache.Target {
 	case byTag:
 		return &cache.Target{Tags: []string{s.name}}
 	}
-	return &cache.Target{URL: s.name}
+	return &cache.Target{URL: strings.ReplaceAll(s.name, "*", "")} // a star may stand for nothing
 }
 
 const testPage = 4096
@@ -432,4 +432,25 @@ func TestOneProcessHasTheFile(t *testing.T) {
 		mustClose(t, j)
 		expectInForce(t, mustOpen(t, path), numbered{number, Entry{Kind: cache.Hard, URLs: []string{page.URL}}})
 	})
+}
+
+// A file of the version before is put aside, and said to be one.
+func TestAnotherVersionIsPutAside(t *testing.T) {
+	path := journalPath(t)
+	j := mustOpen(t, path)
+	identity := j.Identity()
+	older := littleEndian.AppendUint32(nil, 1)
+	older = append(older, make([]byte, stateBytes-8-4)...)
+	err := j.ledger.file.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(journalBucket).Put(stateKey, older) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	j = mustOpen(t, write(t, image(t, j)))
+	found := j.Recovered()
+	if !errors.Is(found.Damage, errVersion) || !strings.Contains(found.Damage.Error(), "format version 1, this program reads 2") {
+		t.Errorf("Damage = %v, want it to name both versions", found.Damage)
+	}
+	if _, err := os.Stat(found.Aside); err != nil || j.Identity() == identity || !found.Fresh {
+		t.Errorf("aside: %v; Recovered = %+v", err, found)
+	}
 }

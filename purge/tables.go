@@ -45,25 +45,18 @@ func newTables(maxRows, maxGlobs int) *tables {
 	return &tables{maxRows: maxRows, maxGlobs: maxGlobs, rows: make(map[selector]*list.Element), aged: list.New()}
 }
 
-// maxPlainBytes is the longest name that is kept as it is. URLs are the choice of clients, and a row for each may stay.
+// maxPlainBytes is the longest name that is kept as it is, and compared without an allocation. URLs are the choice of clients,
+// and a row for each may stay.
 const maxPlainBytes = 256
 
-// digest is what a long name is kept as. No name in a request or response begins with NUL.
-func digest(name string) [1 + sha256.Size]byte {
-	sum := sha256.Sum256([]byte(name))
-	return [1 + sha256.Size]byte(append([]byte{0}, sum[:]...))
-}
-
 // kept returns the selector that s is remembered as, in memory of its own: names may point into larger buffers, and rows
-// live long.
+// live long. A digest begins with NUL, as nothing in a request or response does.
 func (s selector) kept() selector {
-	if len(s.name) > maxPlainBytes && s.table < byPrefix {
-		d := digest(s.name)
-		s.name = string(d[:])
-		return s
+	if len(s.name) <= maxPlainBytes || s.table >= byPrefix {
+		return selector{s.table, strings.Clone(s.name)}
 	}
-	s.name = strings.Clone(s.name)
-	return s
+	sum := sha256.Sum256([]byte(s.name))
+	return selector{s.table, "\x00" + string(sum[:])}
 }
 
 // markEntry notes a purge, and tells of all rows that it has changed.
@@ -193,11 +186,11 @@ func (t *tables) verdict(of *cache.Target, after, upTo uint64) cache.Verdict {
 }
 
 func (t *tables) rowLocked(in table, name string, after, upTo uint64) cache.Verdict {
-	at, ok := t.rows[selector{in, name}]
+	s := selector{in, name}
 	if len(name) > maxPlainBytes {
-		d := digest(name)
-		at, ok = t.rows[selector{in, string(d[:])}]
+		s = s.kept()
 	}
+	at, ok := t.rows[s]
 	if !ok {
 		return cache.Valid
 	}

@@ -107,7 +107,7 @@ func openJournal(d cache.DiskConfig, log *slog.Logger) (*purge.Journal, error) {
 
 func sayRecovered(r purge.Recovery, log *slog.Logger) {
 	if r.Damage != nil {
-		log.Error("the purge journal was damaged; it begins anew, and what is cached on the disk is dropped", "error", r.Damage, "aside", r.Aside)
+		log.Error("the purge journal cannot be read; it begins anew, and what is cached on the disk is dropped", "error", r.Damage, "aside", r.Aside)
 	}
 }
 
