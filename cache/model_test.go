@@ -116,7 +116,7 @@ func (m *bothTiers) play(seed, round uint64) {
 	for client := range uint64(12) {
 		random := rand.New(rand.NewPCG(seed<<8|round, client))
 		clients.Go(func() {
-			for range 60 {
+			for range 240 {
 				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
 				m.step(random)
 			}
@@ -162,7 +162,7 @@ func (m *bothTiers) page(number int, random *rand.Rand) *Query {
 
 // fetch is the origin: pages of all sizes, of known length and not, that last for seconds or hours, some varying.
 func (m *bothTiers) fetch(number int, random *rand.Rand) func(context.Context, *Meta) (*http.Response, error) {
-	size, slow, chunked := 1+random.IntN(1<<(4+number%12)), random.IntN(4) == 0, random.IntN(2) == 0
+	size, slow, chunked := 1+random.IntN(1<<(6+number%11)), random.IntN(4) == 0, random.IntN(2) == 0
 	seconds := []int{0, 1, 3600}[number%3]
 	return func(ctx context.Context, validate *Meta) (*http.Response, error) {
 		unit := fmt.Sprintf("%08d%08d", m.pages[number].version.Load(), number)
