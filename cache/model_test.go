@@ -116,7 +116,7 @@ func (m *bothTiers) play(seed, round uint64) {
 	for client := range uint64(12) {
 		random := rand.New(rand.NewPCG(seed<<8|round, client))
 		clients.Go(func() {
-			for range 240 {
+			for range 120 {
 				time.Sleep(time.Duration(random.IntN(50)) * time.Millisecond)
 				m.step(random)
 			}
