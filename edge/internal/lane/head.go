@@ -20,7 +20,7 @@ type head struct {
 	host      span
 	hosts     int
 	index     []fieldSpan
-	special   bool // a field asks for more than an answer
+	special   bool // the method or a field asks for more than an answer
 
 	lengths   int
 	length    int64 // announced by Content-Length
@@ -118,6 +118,7 @@ func (h *head) requestLine(line []byte, at int) *fault {
 		// there is no resource that could allow it.
 		return faultConnect
 	}
+	h.special = string(method) != "GET" && string(method) != "HEAD"
 	h.method = spanOf(at, at+len(method))
 	h.target = spanOf(at+len(method)+1, at+len(line)-len(version)-1)
 	authority, f := checkTarget(string(method), target)
