@@ -129,7 +129,7 @@ func (s *Server) refusedHTTP2(w http.ResponseWriter, r *http.Request, f *fault) 
 		info := ConnFrom(r.Context())
 		line := []byte(r.Method + " " + r.RequestURI + " HTTP/2.0")
 		s.cfg.Refused(Refusal{
-			Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
+			Conn: info.ID, Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
 			Line: line[:min(len(line), maxRefusalLine)],
 		})
 	}

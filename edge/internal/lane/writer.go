@@ -1,8 +1,12 @@
 package lane
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
-// Writer takes answers. What is small is gathered, so that those to pipelined requests leave in one write.
+// Writer takes answers. What is small is gathered, so that those to pipelined requests leave in one write. The zero Writer
+// has no connection and only gathers.
 type Writer struct {
 	conn *conn
 	buf  []byte
@@ -28,6 +32,8 @@ func (w *Writer) Gather(b []byte) { w.buf = b }
 // Write takes a piece of a body. It does not keep it.
 func (w *Writer) Write(p []byte) (int, error) {
 	switch {
+	case w.conn == nil:
+		w.buf = append(w.buf, p...)
 	case w.conn.records != nil:
 		w.writeSecure(p)
 	case len(p) > copyBytes:
@@ -79,6 +85,14 @@ func (w *Writer) writeSecure(p []byte) {
 	w.push()
 	w.send(p)
 }
+
+// Abort ends an answer that cannot be finished: the connection is cut, and the client sees that bytes are missing.
+func (w *Writer) Abort() {
+	w.push()
+	w.err = errAborted
+}
+
+var errAborted = errors.New("lane: answer broken off")
 
 // seal has the records leave together that follow.
 func (w *Writer) seal() {
