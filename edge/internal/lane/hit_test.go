@@ -266,19 +266,28 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestReset: an answer that breaks off resets the connection.
-func TestReset(t *testing.T) {
+// TestBrokenAnswer: an answer that breaks off resets the connection, in whatever way that is said. What was sent before it
+// may be lost with it.
+func TestBrokenAnswer(t *testing.T) {
 	overEach(t, func(t *testing.T, config *tls.Config) {
-		address, _ := tcpServer(t, echo, func(r *Request, w *Writer) bool {
-			w.Gather(append(w.Buffer(), "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"...))
-			_, _ = w.Write(bytes.Repeat([]byte("x"), 50000))
-			r.Info.Reset()
-			return true
-		}, config)
-		c := dialTCP(t, address, config)
-		send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-		if b, err := io.ReadAll(c); err == nil || len(b) > 60000 {
-			t.Errorf("%d bytes and %v, want a reset", len(b), err)
+		for name, end := range map[string]func(*Request, *Writer){
+			"reset": func(r *Request, _ *Writer) { r.Info.Reset() },
+			"abort": func(_ *Request, w *Writer) { w.Abort() },
+		} {
+			address, s := tcpServer(t, echo, func(r *Request, w *Writer) bool {
+				w.Gather(append(w.Buffer(), "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"...))
+				_, _ = w.Write(bytes.Repeat([]byte("x"), 50000))
+				end(r, w)
+				return true
+			}, config)
+			c := dialTCP(t, address, config)
+			send(t, c, get+get)
+			if b, err := io.ReadAll(c); err == nil || len(b) > 60000 {
+				t.Errorf("%s: %d bytes and %v, want a reset", name, len(b), err)
+			}
+			if err := s.Shutdown(t.Context()); err != nil { // the connection is not open
+				t.Errorf("%s: Shutdown = %v", name, err)
+			}
 		}
 	})
 }

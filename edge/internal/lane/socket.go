@@ -40,9 +40,6 @@ func (c *conn) wait() error {
 	for {
 		err := c.socket.Read(c.onReady)
 		switch {
-		case c.link.broken.Load():
-			_ = c.link.Close() // nobody is told
-			return net.ErrClosed
 		case err == nil:
 			return c.readErr
 		case !errors.Is(err, os.ErrDeadlineExceeded) || c.expired():

@@ -86,10 +86,13 @@ func (w *Writer) writeSecure(p []byte) {
 	w.send(p)
 }
 
-// Abort ends an answer that cannot be finished: the connection is cut, and the client sees that bytes are missing.
+// Abort ends an answer that cannot be finished: the client sees a reset. What was given before may still reach it.
 func (w *Writer) Abort() {
-	w.push()
-	w.err = errAborted
+	if w.flush() == nil {
+		w.err = errAborted
+	}
+	w.conn.link.discard()
+	w.conn.link.broken.Store(true)
 }
 
 var errAborted = errors.New("lane: answer broken off")
