@@ -42,8 +42,9 @@ lint: ## staticcheck, govulncheck, shellcheck
 fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
-soak: ## the long proofs: hundreds of kills, a minute of each failure of an upstream, tests with -race SOAKCOUNT times, every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|UpstreamFailures)$$' ./cmd/selvage/
+soak: ## the long proofs: kills, failing upstreams, a million requests between purges, tests with -race SOAKCOUNT times, every fuzz target for SOAKTIME
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^(TestCrash|TestUpstreamFailures|TestNoClientSeesWhatWasPurged)$$' ./cmd/selvage/
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestNoRequestSeesWhatWasPurged$$' ./cache/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...
 	.ci/fuzz $(SOAKTIME)
 

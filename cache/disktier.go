@@ -35,13 +35,13 @@ type below struct {
 }
 
 // openBelow opens the disk tier, and empties it if it was written under another purge journal than the one at hand. One that
-// is out of order leaves memory alone to do the work.
-func openBelow(c StoreConfig, clock Clock, log *slog.Logger) (*below, error) {
+// is out of order leaves memory alone to do the work. held says what memory has, by variantHash.
+func openBelow(c StoreConfig, clock Clock, log *slog.Logger, held func(hash uint64) bool) (*below, error) {
 	if c.Disk.Path == "" {
 		return nil, nil
 	}
 	tier, err := disk.Open(c.Disk.Path, disk.Options{
-		Limit: c.Disk.Size, Log: log,
+		Limit: c.Disk.Size, Log: log, Held: held,
 		Trust: func(highest uint64) bool { return highest <= c.HighestEpoch },
 	})
 	if err == nil && c.Identity != [16]byte{} && tier.Identity() != c.Identity {

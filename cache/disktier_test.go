@@ -17,7 +17,17 @@ import (
 // newDiskBench is a bench with a disk tier in dir, which end stops as a clean shutdown does.
 func newDiskBench(t testing.TB, dir string, memory int64) (b *bench, end func()) {
 	t.Helper()
-	s, err := NewStore(StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, SystemClock(), noPurges{})
+	return diskBench(t, StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, noPurges{})
+}
+
+func newDiskBenchWith(t testing.TB, dir string, memory int64, purges Purges) (b *bench, end func()) {
+	t.Helper()
+	return diskBench(t, StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, purges)
+}
+
+func diskBench(t testing.TB, sc StoreConfig, purges Purges) (b *bench, end func()) {
+	t.Helper()
+	s, err := NewStore(sc, SystemClock(), purges)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,13 +37,15 @@ func newDiskBench(t testing.TB, dir string, memory int64) (b *bench, end func())
 	ctx, stop := context.WithCancel(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- s.Run(ctx) }()
-	return b, func() {
-		t.Helper()
-		s.Close()
+	b.stopDisk = sync.OnceFunc(func() {
 		stop()
 		if err := <-ran; err != nil {
 			t.Error(err)
 		}
+	})
+	return b, func() {
+		s.Close()
+		b.stopDisk()
 	}
 }
 
@@ -143,6 +155,39 @@ func TestRefusedReplacementLeavesTheDiskToo(t *testing.T) {
 		b.loaded()
 		if o, d := b.look(b.query("/a")); o != nil {
 			t.Errorf("found again: %s", d.Outcome)
+		}
+	})
+}
+
+// What memory serves all the time is not looked up on the disk, and must be there after a restart all the same.
+func TestWhatMemoryServesStaysOnTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		b, end := newDiskBench(t, dir, 4<<20)
+		b.loaded()
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return replyText(strings.Repeat("x", 30<<10), "Cache-Control: max-age=6000", "Vary: X-Kind"), nil
+		}
+		for n := range 4000 { // 120 MiB through 64
+			b.get("/hot", "X-Kind", "one")
+			b.get("/hot")
+			b.get(fmt.Sprint("/flood/", n))
+		}
+		if b.disk.tier.Stat().Evicted == 0 {
+			t.Fatal("nothing was evicted")
+		}
+		end()
+		b, end = newDiskBench(t, dir, 4<<20)
+		defer end()
+		b.loaded()
+		for _, kind := range []string{"one", ""} {
+			q := b.query("/hot")
+			if kind != "" {
+				q = b.query("/hot", "X-Kind", kind)
+			}
+			if _, d := b.look(q); d.Outcome != Hit {
+				t.Errorf("kind %q after a restart: %s, want a hit", kind, d.Outcome)
+			}
 		}
 	})
 }

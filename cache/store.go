@@ -55,6 +55,8 @@ type Store struct {
 	fills  sync.WaitGroup
 
 	stats Stats
+
+	lateEpoch bool // for tests: epochs are read when the answer is here, as if fills took no time
 }
 
 // NewStore returns an empty store.
@@ -78,7 +80,7 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 	s.seed = Seed(binary.LittleEndian.Uint64(seed[:]))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
-	if s.disk, err = openBelow(c, clock, log); err != nil {
+	if s.disk, err = openBelow(c, clock, log, s.holds); err != nil {
 		return nil, err
 	}
 	if s.disk != nil {
@@ -295,6 +297,9 @@ func (s *Store) place(o *Object, edit func(*variants, *variant) bool) (placed bo
 	}
 	return placed
 }
+
+// holds reports whether memory has what a record on the disk is about: a variant, or a key of which the record names the Vary.
+func (s *Store) holds(hash uint64) bool { return s.ram.Holds(hash) || s.table.holds(hash) }
 
 // forget takes o out of the table. The tier calls it for what has to go; it never calls the tier.
 func (s *Store) forget(o *Object) {

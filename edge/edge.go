@@ -67,6 +67,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e.metrics.watchStore(o.Store)
+	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
 	e.metrics.registry.MustRegister(upstreamCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)

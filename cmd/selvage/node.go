@@ -109,7 +109,7 @@ func openJournal(d cache.DiskConfig, log *slog.Logger) (*purge.Journal, error) {
 
 func sayRecovered(r purge.Recovery, log *slog.Logger) {
 	if r.Damage != nil {
-		log.Error("the purge journal was damaged; it begins anew, and what is cached on the disk is dropped", "error", r.Damage, "aside", r.Aside)
+		log.Error("the purge journal cannot be read; it begins anew, and what is cached on the disk is dropped", "error", r.Damage, "aside", r.Aside)
 	}
 }
 
@@ -156,6 +156,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	})
 	g.Go(func() error { return n.store.Run(writing) })
 	g.Go(func() error { return n.journal.Run(writing) })
+	g.Go(func() error { return n.store.Sweep(serving, n.journal.Changed()) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
 		n.obey(alive, signals, drain)

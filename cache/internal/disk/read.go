@@ -30,9 +30,15 @@ func (t *Tier) Lookup(n Name) (Ref, bool) {
 	return Ref{placed{i, s}}, true
 }
 
+// Holds reports whether Lookup would find a record, without using it.
+func (t *Tier) Holds(n Name) bool {
+	s, ok := t.table.find(n.id())
+	return ok && t.shown(s)
+}
+
 // shown reports whether the record of a slot may be found.
 func (t *Tier) shown(s slot) bool {
-	return s.flags&removed == 0 && t.resets.Load() == 0 && (s.at.segment() >= t.born || t.ready.Load())
+	return s.flags&removed == 0 && t.resets.Load() == 0 && !t.off() && (s.at.segment() >= t.born || t.ready.Load())
 }
 
 // Found is a record whose head has been read. It does not change, and is as good as long as its segments are there.
@@ -272,14 +278,19 @@ func (e *Entry) fail(at Location, err error) error {
 	case errors.Is(err, os.ErrClosed):
 		return ErrGone
 	case errors.Is(err, io.EOF), errors.Is(err, errDamaged):
-		e.t.counters.corrupt.Add(1)
-		e.t.log.Error("disk cache dropped a damaged record", "dir", e.t.dir, "segment", segmentName(at.segment()),
-			"offset", at.offset(), "error", err)
+		e.t.damaged(at, err)
 	default:
 		e.t.complain("read", err)
 	}
 	e.t.forget(e.placed.id, e.placed.at, e.Name)
 	return fmt.Errorf("read record at %v: %w", at, err)
+}
+
+// damaged counts a bad block and tells where it is.
+func (t *Tier) damaged(at Location, err error) {
+	t.counters.corrupt.Add(1)
+	t.log.Error("disk cache dropped a damaged record", "dir", t.dir, "segment", segmentName(at.segment()),
+		"offset", at.offset(), "error", err)
 }
 
 // Close lets go of the record. The slices that Block returned are no longer valid; the Record is.

@@ -64,9 +64,17 @@ func (t *Tier) inOrder() []placed {
 // Each reads the head of every record and calls f with it, until f returns false or ctx ends. Records that come or go
 // meanwhile are seen or not.
 func (t *Tier) Each(ctx context.Context, f func(*Record, Location) bool) error {
+	return t.Walk(ctx, func(uint64) bool { return true }, f)
+}
+
+// Walk is Each for the records whose names have a hash that want says yes to; the others are not read.
+func (t *Tier) Walk(ctx context.Context, want func(hash uint64) bool, f func(*Record, Location) bool) error {
 	for _, p := range t.inOrder() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if !want(p.hash) {
+			continue
 		}
 		c, err := t.readCommit(p.slot)
 		if err == nil && c.id() == p.id && !f(&c.Record, p.at) {
@@ -74,6 +82,20 @@ func (t *Tier) Each(ctx context.Context, f func(*Record, Location) bool) error {
 		}
 	}
 	return nil
+}
+
+// Sample reads the heads of records chosen at random, some perhaps twice, and calls f with them, until f returns false.
+func (t *Tier) Sample(f func(*Record, Location) bool) {
+	for t.table.count.Load() > 0 {
+		p, ok := t.table.any()
+		if !ok || !t.shown(p.slot) {
+			continue
+		}
+		c, err := t.readCommit(p.slot)
+		if err == nil && c.id() == p.id && !f(&c.Record, p.at) {
+			return
+		}
+	}
 }
 
 // Report is what Scrub has found.
@@ -131,25 +153,20 @@ func (t *Tier) verify(p placed) (length int64, err error) {
 
 // compareIndex has the writer compare the index with the table, when both are at rest.
 func (t *Tier) compareIndex(ctx context.Context, r *Report) error {
-	type answer struct {
-		missing, orphans int64
-		err              error
-	}
-	done := make(chan answer, 1)
+	done := make(chan error, 1)
+	var missing, orphans int64
 	err := t.queue.offer(0, func(w *writer) {
-		missing, orphans, err := w.compareIndex()
-		done <- answer{missing, orphans, err}
+		var err error
+		missing, orphans, err = w.compareIndex()
+		done <- err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = await(ctx, t, done)
 	}
-	select {
-	case a := <-done:
-		r.Missing, r.Orphans = a.missing, a.orphans
-		return a.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err == nil {
+		r.Missing, r.Orphans = missing, orphans
 	}
+	return err
 }
 
 func (w *writer) compareIndex() (missing, orphans int64, err error) {

@@ -23,6 +23,8 @@ type segment struct {
 	size atomic.Int64 // bytes written; set by the writer
 	live atomic.Int64 // of them, bytes of records that can be found; set by the writer
 
+	forgotten int64 // of them, bytes that say that a name is forgotten, as far as known; owned by the writer
+
 	unlinked bool // the name is removed; owned by the writer
 
 	mu      sync.Mutex
@@ -219,11 +221,11 @@ func (t *Tier) collect() {
 	t.leaving = staying
 }
 
-// used returns the bytes on disk: of segments, of dropped ones that somebody still reads, and of the index.
+// used returns the bytes on disk: of segments, of dropped ones that somebody still reads, of the index and of guests.
 func (t *Tier) used() int64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	sum := t.indexBytes.Load()
+	sum := t.indexBytes.Load() + t.guestBytes.Load()
 	for _, s := range t.segments {
 		sum += s.size.Load()
 	}

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 )
@@ -103,6 +104,17 @@ func (t *table) move(i id, was Location, n slot) bool {
 	return true
 }
 
+// any returns a slot of some shard, chosen at random, or none.
+func (t *table) any() (placed, bool) {
+	s := &t.shards[rand.N(shards)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, found := range s.m { // Go begins anywhere
+		return placed{i, found}, true
+	}
+	return placed{}, false
+}
+
 // take removes the slot of an id; the one at a location only, unless that is 0.
 func (t *table) take(i id, at Location) (slot, bool) {
 	s := t.open(i)
@@ -127,14 +139,18 @@ func byLocation(a, b placed) int { return cmp.Compare(a.at, b.at) }
 // where returns all slots for which keep says so. It is called with a shard locked and must not use the table.
 func (t *table) where(keep func(slot) bool) (all []placed) {
 	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		for i, found := range s.m {
-			if keep(found) {
-				all = append(all, placed{i, found})
-			}
+		all = t.shards[i].where(keep, all)
+	}
+	return all
+}
+
+func (s *shard) where(keep func(slot) bool, all []placed) []placed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, found := range s.m {
+		if keep(found) {
+			all = append(all, placed{i, found})
 		}
-		s.mu.Unlock()
 	}
 	return all
 }
