@@ -183,7 +183,7 @@ func orUnavailable(err error) error {
 	if err != nil {
 		return err
 	}
-	f := fault(typeUnavailable, "every upstream is cut off by its circuit breaker")
+	f := fault(typeUnavailable, "every upstream is drained, or cut off by its circuit breaker")
 	f.Status, f.Unreachable = http.StatusServiceUnavailable, true
 	return f
 }

@@ -20,9 +20,10 @@ type upstream struct {
 	address
 	pool       *Pool
 	backup     bool
-	weight     float64
-	seed       uint64 // a hash of the name
-	token      string // of a sticky cookie, "" without
+	weight     atomic.Int64
+	draining   atomic.Bool // it gets no requests, until an operator says otherwise
+	seed       uint64      // a hash of the name
+	token      string      // of a sticky cookie, "" without
 	timeouts   Timeouts
 	protocol   string
 	tls        *tls.Config
@@ -46,9 +47,10 @@ type upstream struct {
 func (p *Pool) newUpstream(uc UpstreamConfig, a address) (u *upstream, err error) {
 	c, log := p.config, p.log.With("origin", p.name, "upstream", a.name)
 	u = &upstream{
-		address: a, pool: p, backup: uc.Backup, weight: float64(uc.Weight), seed: xxhash.Sum64String(a.name),
+		address: a, pool: p, backup: uc.Backup, seed: xxhash.Sum64String(a.name),
 		timeouts: c.Timeouts, protocol: c.Protocol, tls: p.tlsFor(a), breaker: newBreaker(c.Breaker, log),
 	}
+	u.weight.Store(int64(uc.Weight))
 	if p.balance.policy == sticky {
 		u.token = p.balance.tie.token(a.name)
 	}

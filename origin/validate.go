@@ -71,8 +71,10 @@ func (c Config) validateUpstreams(report func(path, problem, hint string)) {
 	}
 }
 
+const maxWeight = 1000
+
 func (u UpstreamConfig) validate(report func(path, problem, hint string)) {
-	if u.Weight < 1 || u.Weight > 1000 {
+	if u.Weight < 1 || u.Weight > maxWeight {
 		report("weight", "not from 1 to 1000", "weight: 1")
 	}
 	if u.MaxRequests < 0 {
