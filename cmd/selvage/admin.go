@@ -22,13 +22,14 @@ import (
 // admin serves the admin endpoints: on a unix socket to whoever may open it, on TCP to whoever has the token, and the two
 // health endpoints, when wanted, on a listener of their own to everybody.
 type admin struct {
-	ready   func() bool
-	metrics http.Handler
-	reload  func() verdict
-	origins func() []originStatus
-	disk    *cache.Disk            // nil without a disk tier
-	purge   func(url string) error // puts a hard purge of a purge URL in force
-	log     *slog.Logger
+	ready        func() bool
+	metrics      http.Handler
+	reload       func() verdict
+	origins      func() []originStatus
+	changeOrigin func(originChange) error
+	disk         *cache.Disk            // nil without a disk tier
+	purge        func(url string) error // puts a hard purge of a purge URL in force
+	log          *slog.Logger
 
 	doors []door // owned by the caller until Run, then by Run
 }
@@ -114,7 +115,7 @@ func (a *admin) endpoints() http.Handler {
 	a.health(mux)
 	mux.Handle("GET /metrics", a.metrics)
 	mux.HandleFunc("POST /v1/reload", wantJSON(a.serveReload))
-	mux.HandleFunc("GET /v1/origins", func(w http.ResponseWriter, _ *http.Request) { a.answerJSON(w, http.StatusOK, a.origins()) })
+	a.originEndpoints(mux)
 	a.cacheEndpoints(mux)
 	return mux
 }

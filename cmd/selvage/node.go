@@ -70,7 +70,7 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), origins: n.origins,
+		disk: n.store.Disk(), origins: n.origins, changeOrigin: n.changeOrigin,
 		purge: func(url string) error {
 			_, err := journal.Add(purge.Entry{Kind: cache.Hard, URLs: []string{url}})
 			return err
