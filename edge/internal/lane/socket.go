@@ -73,13 +73,13 @@ func (c *conn) ready(fd uintptr) (done bool) {
 // pause begins the next wait. What was gathered leaves before that.
 func (c *conn) pause() error {
 	err := c.flush()
+	c.give()
 	switch {
 	case c.claim == answering:
 		c.rest()
 	case c.link.blind: // part of a record has come
 		c.remind()
 	}
-	c.give()
 	return err
 }
 
@@ -105,6 +105,16 @@ type heldSocket struct {
 func (h *heldSocket) hold(fd int) {
 	h.fd, h.dry, h.blind = fd, false, false
 	h.inside.Store(true)
+}
+
+// writeNow writes what the socket takes at once. It is for the goroutine of ready: to others the socket may be gone, and its
+// number another's.
+func (h *heldSocket) writeNow(p []byte) int {
+	n, err := syscall.Write(h.fd, p)
+	if err != nil {
+		return 0 // a write that waits will say so
+	}
+	return n
 }
 
 func (h *heldSocket) letGo() {
