@@ -92,14 +92,16 @@ func (dryError) Error() string   { return "nothing to read" }
 func (dryError) Timeout() bool   { return true }
 func (dryError) Temporary() bool { return true }
 
-// heldSocket is the part of a link that belongs to whoever reads.
+// heldSocket is the socket of a link while ready runs.
 type heldSocket struct {
 	inside atomic.Bool // ready runs: its goroutine cannot close the socket, it would wait for itself
 	broken atomic.Bool // to be closed as soon as ready is left
-	fd     int
-	trust  bool // a short read empties the socket
-	dry    bool // nothing is left to read
-	blind  bool // that is not what the socket said
+
+	// owned by whoever reads
+	fd    int
+	trust bool // a short read empties the socket
+	dry   bool // nothing is left to read
+	blind bool // that is not what the socket said
 }
 
 func (h *heldSocket) hold(fd int) {
