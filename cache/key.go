@@ -10,6 +10,9 @@ import (
 // whose hashes it made.
 type Seed uint64
 
+// of returns the hash of a key.
+func (s Seed) of(key string) uint64 { return hashString(uint64(s), key) }
+
 // TrackingParameters returns the names of query parameters that tell the site's own scripts where a visitor came from and
 // change no answer. They leave the query unless the route keeps them. A trailing * matches any rest.
 func TrackingParameters() []string {
