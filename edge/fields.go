@@ -65,6 +65,7 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 // methods, paths and client addresses), and no cache key has them: a client that may send them may poison the cache.
 var (
 	removedFields = []string{
+		"Client-Cert", "Client-Cert-Chain", // only who has seen the handshake may speak of it (RFC 9440, section 4)
 		"Client-Ip", "Front-End-Https", "Proxy", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
 		"X-Http-Host-Override", "X-Method-Override", "X-Real-Ip", "X-Rewrite-Url", "X-Scheme", "X-Script-Name", "X-Url-Scheme",
 		"Http2-Settings", // of an upgrade to h2c, which would open a tunnel past every check (RFC 9113, section 3.1)
@@ -88,7 +89,7 @@ type sentFields struct {
 // Value returns the i-th line of a field: of those that announce the client, ours.
 func (f *sentFields) Value(name string, i int) (string, bool) {
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded":
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
 		ours := http.Header{}
 		f.client.announce(f.header, ours)
 		return cache.HeaderFields(ours).Value(name, i)

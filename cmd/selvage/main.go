@@ -7,6 +7,7 @@
 //	selvage reload                               have the running node read its file again
 //	selvage cache ls | stat | scrub | rm URL     look into the disk tier of the running node
 //	selvage cache ls --path DIR                  the same in the folder of a node that is stopped
+//	selvage cert root                            the root of the node's own CA, for those who are to trust it
 //	selvage version
 //
 // Exit codes: 0 done, 1 failed (also: a scrub has found damage), 2 the command line or the configuration is wrong.
@@ -42,6 +43,7 @@ type commands struct {
 	Check   checkCommand   `cmd:"" help:"Check a configuration file."`
 	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
 	Cache   cacheCommand   `cmd:"" help:"Look into the disk tier, check it, remove from it."`
+	Cert    certCommand    `cmd:"" help:"Look at this node's certificates."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

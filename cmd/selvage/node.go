@@ -19,6 +19,7 @@ import (
 	"selvage/edge"
 	"selvage/origin"
 	"selvage/purge"
+	"selvage/tlsmgr"
 )
 
 // node is the rooms, wired: a running Selvage, and what signals and the admin listener do to it.
@@ -30,6 +31,7 @@ type node struct {
 	journal *purge.Journal
 	store   *cache.Store
 	edge    *edge.Edge
+	certs   *tlsmgr.Manager
 	admin   *admin
 	abort   func() // ends the process at once
 
@@ -59,6 +61,9 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	if n.journal, err = openJournal(f.Disk, n.log); err != nil {
 		return err
 	}
+	if n.certs, err = openCertificates(f, n.machine, n.log); err != nil {
+		return err
+	}
 	clock, journal := cache.SystemClock(), n.journal
 	if n.store, err = cache.NewStore(cache.StoreConfig{
 		MaxBytes: f.Memory, Disk: f.Disk, Logger: n.log,
@@ -78,10 +83,18 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 		return err
 	}
 	n.edge, err = edge.New(edge.Options{
-		Config: f.Config, Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
-		Version: thisBuild().Version, Listen: listen,
+		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
+		Version: thisBuild().Version, Certificates: n.certs, Listen: listen,
 	})
 	return err
+}
+
+// openCertificates makes the certificates, or reads them.
+func openCertificates(f *File, m machine, log *slog.Logger) (*tlsmgr.Manager, error) {
+	folder := stateFolder(f.TLS.State, m.env, os.Geteuid())
+	return tlsmgr.New(tlsmgr.Options{
+		Config: f.TLS, Listeners: f.tlsListeners(), Sites: f.tlsSites(), Storage: tlsmgr.NewFolder(folder), Logger: log,
+	})
 }
 
 // openJournal opens the purge journal beside the disk tier: what outlives the process has to remember what was purged of it.
@@ -152,6 +165,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	})
 	g.Go(func() error { return n.store.Run(writing) })
 	g.Go(func() error { return n.journal.Run(writing) })
+	g.Go(func() error { return n.certs.Run(alive) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
 		n.obey(alive, signals, drain)
@@ -239,14 +253,22 @@ func (n *node) apply() (*File, error) {
 	if f.Memory != n.file.Memory || f.Disk != n.file.Disk || !reflect.DeepEqual(f.Admin, n.file.Admin) {
 		return nil, errors.New("memory, disk or admin changed: they are set at start only, so restart to change them")
 	}
+	if f.TLS.State != n.file.TLS.State {
+		return nil, errors.New("tls.state changed: it is opened at start only, so restart to change it")
+	}
+	certify, err := n.certs.Prepare(f.TLS, f.tlsListeners(), f.tlsSites())
+	if err != nil {
+		return nil, err
+	}
 	pools, err := openPools(f.Origins, n.file.Origins, n.pools, n.log)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.edge.Reload(f.Config, forEdge(pools)); err != nil {
+	if err := n.edge.Reload(f.edgeConfig(), forEdge(pools)); err != nil {
 		closePools(pools, n.pools)
 		return nil, err
 	}
+	certify()
 	closePools(n.pools, pools) // requests under way keep theirs until they are done
 	n.file, n.pools = f, pools
 	return f, nil

@@ -89,7 +89,7 @@ func (tn *testNode) write(more string) {
 	tn.t.Helper()
 	text := fmt.Sprintf(`
 version: 1
-listeners: [{address: "127.0.0.1:0"}]
+listeners: [{address: "127.0.0.1:0"}, {address: "localhost:0", tls: {}}]
 log: {format: json, file: %s}
 admin: {socket: %s}
 origins: {app: {urls: [%q]}}

@@ -78,7 +78,7 @@ func (k *runCommand) file(m machine) (*File, error) {
 		to.Host = authority
 	}
 	f.Origins = map[string]origin.Config{"origin": to}
-	f.Sites = []edge.SiteConfig{{Hosts: []string{k.From}, Origin: "origin"}}
+	f.Sites = []siteConfig{{SiteConfig: edge.SiteConfig{Hosts: []string{k.From}, Origin: "origin"}}}
 	return &f, f.checkFlags(m)
 }
 
