@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"slices"
 	"strings"
+
+	"golang.org/x/crypto/acme"
 )
 
 // binding is what a site binds its connections to: requests for two sites may share a connection only if these are equal.
@@ -57,6 +59,9 @@ func (m *Manager) Misdirected(c *tls.ConnectionState, host string, trusted bool)
 	asked := all.find(canonicalName(host))
 	if c == nil {
 		return asked.required
+	}
+	if c.NegotiatedProtocol == acme.ALPNProto { // whose handshake keeps no site's rules
+		return true
 	}
 	shaken := all.find(canonicalName(c.ServerName))
 	switch {

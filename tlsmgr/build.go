@@ -3,12 +3,16 @@ package tlsmgr
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
+	"strings"
 )
 
 // builder makes a snapshot.
 type builder struct {
 	*Manager
 	*snapshot
+	old   *snapshot
 	sites []builtSite
 }
 
@@ -20,6 +24,9 @@ type builtSite struct {
 }
 
 func (b *builder) build(listeners []Listener, sites []Site) error {
+	if err := b.authorize(); err != nil {
+		return err
+	}
 	for _, s := range sites {
 		built, err := b.site(s)
 		if err != nil {
@@ -45,6 +52,8 @@ func (b *builder) site(s Site) (out builtSite, err error) {
 		return out, err
 	}
 	switch {
+	case s.Issuer == "acme":
+		out.own = b.ordering(s)
 	case s.Issuer == "internal":
 		out.own, err = b.internal(s.Hosts)
 	case s.Issuer == "self_signed":
@@ -95,6 +104,9 @@ func (b *builder) sitePolicy(s builtSite, listener CertSource) *policy {
 		source = listener
 	}
 	if source == nil {
+		source = b.ordering(s.Site)
+	}
+	if source == nil {
 		return refusal()
 	}
 	return b.policy("site "+s.Name, source, s.clients)
@@ -126,12 +138,44 @@ func (b *builder) open(configs []FileConfig, anyName bool) (CertSource, error) {
 }
 
 func (b *builder) internal(hosts []string) (_ CertSource, err error) {
-	if b.localRoot == nil {
+	if b.localRoot = b.old.localRoot; b.localRoot == nil {
 		if b.localRoot, err = openLocalCA(context.Background(), b.storage); err != nil {
 			return nil, err
 		}
 	}
 	return &localSource{ca: b.localRoot, hosts: hosts}, nil
+}
+
+// authorize opens the CA that certificates are ordered from. One that has not changed keeps its account in memory.
+func (b *builder) authorize() (err error) {
+	if !b.ACME.AcceptTerms {
+		return nil
+	}
+	same := b.old.authority != nil && reflect.DeepEqual(b.old.ACME, b.ACME)
+	if same {
+		b.authority, b.onDemand = b.old.authority, b.old.onDemand
+		return nil
+	}
+	b.authority, err = newAuthority(b.ACME, b.storage, b.secret, b.log)
+	b.onDemand = newOnDemand(b.ACME.OnDemand, b.log)
+	return err
+}
+
+// ordering is the source of a site whose certificates are ordered; nil where nothing is.
+func (b *builder) ordering(s Site) CertSource {
+	if b.authority == nil {
+		return nil
+	}
+	demands := s.Default
+	for _, host := range s.Hosts {
+		switch name := canonicalName(host); {
+		case strings.HasPrefix(name, "*"):
+			demands = true
+		case Orderable(name) && !slices.Contains(b.ordered, name):
+			b.ordered = append(b.ordered, name)
+		}
+	}
+	return &acmeSource{b.orders, demands}
 }
 
 // sourceOrError keeps a nil pointer from becoming an interface that is not nil.

@@ -17,6 +17,7 @@ type fileSource struct {
 	// anyName gives a certificate for any name at all: a listener's is better than none.
 	anyName bool
 	shelf   atomic.Pointer[shelf]
+	loaded  atomic.Pointer[[]Status]
 }
 
 // pair is a certificate and its key.
@@ -61,12 +62,17 @@ func (s *fileSource) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, 
 	return nil, nil
 }
 
+// publish shows the pairs as they are now to handshakes and to those who ask what there is.
 func (s *fileSource) publish() {
+	loaded := make([]Status, 0, len(s.pairs))
 	var all []*tls.Certificate
 	for _, p := range s.pairs {
 		all = append(all, p.certificate)
+		leaf := p.certificate.Leaf
+		loaded = append(loaded, Status{Name: firstName(leaf), Source: p.Cert, Issuer: issuerOf(leaf), Until: leaf.NotAfter})
 	}
 	s.shelf.Store(newShelf(all))
+	s.loaded.Store(&loaded)
 }
 
 // refresh reads again what has changed. A pair that cannot be used is told of once, and the one in use stays.

@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,13 +131,42 @@ func (s *memoryStorage) Delete(_ context.Context, name string) error {
 // logbook is a log that can be read while it is written.
 type logbook struct {
 	mu   sync.Mutex
-	text bytes.Buffer // guarded by mu
+	text bytes.Buffer  // guarded by mu
+	want []string      // guarded by mu
+	met  chan struct{} // guarded by mu
 }
 
 func (l *logbook) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.text.Write(p)
+	l.text.Write(p)
+	l.judgeLocked()
+	return len(p), nil
+}
+
+// expect returns what is closed when the log has all of these, in this order.
+func (l *logbook) expect(want ...string) <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.want, l.met = want, make(chan struct{})
+	l.judgeLocked()
+	return l.met
+}
+
+func (l *logbook) judgeLocked() {
+	if l.met == nil {
+		return
+	}
+	rest := l.text.String()
+	for _, want := range l.want {
+		_, after, found := strings.Cut(rest, want)
+		if !found {
+			return
+		}
+		rest = after
+	}
+	close(l.met)
+	l.met = nil
 }
 
 // take returns what was written since the last time.
