@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 )
@@ -13,6 +14,9 @@ type Certificates interface {
 	// with other certificates, or other rules about those of clients. c is nil without TLS; trusted says that the peer is a
 	// proxy whose word is believed.
 	Misdirected(c *tls.ConnectionState, host string, trusted bool) bool
+	// Challenge returns the answer to an ACME challenge (RFC 8555, section 8.3) that is pending for host. Tokens come from
+	// strangers.
+	Challenge(ctx context.Context, host, token string) (answer string, ok bool)
 }
 
 // noCertificates is for nodes that are given none.
@@ -23,3 +27,5 @@ func (noCertificates) TLS(string) (*tls.Config, error) {
 }
 
 func (noCertificates) Misdirected(*tls.ConnectionState, string, bool) bool { return false }
+
+func (noCertificates) Challenge(context.Context, string, string) (string, bool) { return "", false }

@@ -37,6 +37,35 @@ func (x *exchange) misdirected() bool {
 	return x.certs.Misdirected(x.r.TLS, hostName(x.client.Host), x.client.Trusted)
 }
 
+// challengePrefix is where a CA looks for the answers to its challenges (RFC 8555, section 8.3).
+const challengePrefix = "/.well-known/acme-challenge/"
+
+// challenge answers a CA that validates one of our orders. It comes before all rules of the site: those are for clients.
+func (x *exchange) challenge() bool {
+	token, ok := strings.CutPrefix(x.r.URL.Path, challengePrefix)
+	if !ok || x.r.Method != http.MethodGet {
+		return false
+	}
+	text, ok := x.certs.Challenge(x.r.Context(), hostName(x.client.Host), token)
+	if !ok {
+		return false
+	}
+	x.w.Header().Set("Cache-Control", "no-store")
+	x.give(answer{status: http.StatusOK, contentType: "application/octet-stream", body: text})
+	return true
+}
+
+// passChallenges keeps the answers of an origin that orders certificates itself out of the cache.
+func (x *exchange) passChallenges(path string) {
+	if !strings.HasPrefix(path, challengePrefix) {
+		return
+	}
+	route, policy := *x.route, *x.route.policy
+	policy.Enabled = false
+	route.policy = &policy
+	x.route = &route
+}
+
 // toHTTPS answers a request over http on a site that wants https.
 func (x *exchange) toHTTPS(path string, hasQuery bool) bool {
 	if x.site.https.redirect == nil || x.client.Proto == "https" {

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
@@ -19,6 +20,8 @@ func (rules) TLS(string) (*tls.Config, error) { return nil, nil }
 func (r rules) Misdirected(c *tls.ConnectionState, host string, trusted bool) bool {
 	return r(c, host, trusted)
 }
+
+func (rules) Challenge(context.Context, string, string) (string, bool) { return "", false }
 
 // TestMisdirectedRequests: THREATS T26. Whoever keeps the certificates is asked about the name alone, and before the
 // cache and the origin.

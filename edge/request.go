@@ -21,6 +21,9 @@ func (x *exchange) read() bool {
 		return x.refuse(http.StatusMisdirectedRequest, "no site for this host")
 	}
 	x.res.Site = x.site.name
+	if x.challenge() {
+		return false
+	}
 	if x.misdirected() {
 		return x.refuse(http.StatusMisdirectedRequest, "this connection is not for this host")
 	}
@@ -93,6 +96,7 @@ func (x *exchange) reduce(host string) bool {
 		return x.refuse(http.StatusNotFound, "no route for this path")
 	}
 	x.res.Route = x.route.name
+	x.passChallenges(path)
 	if x.fixed() {
 		return false
 	}

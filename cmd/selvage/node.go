@@ -73,7 +73,7 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(),
+		disk: n.store.Disk(), certificates: n.certs.Certificates,
 		purge: func(url string) error {
 			_, err := journal.Add(purge.Entry{Kind: cache.Hard, URLs: []string{url}})
 			return err
@@ -93,7 +93,8 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 func openCertificates(f *File, m machine, log *slog.Logger) (*tlsmgr.Manager, error) {
 	folder := stateFolder(f.TLS.State, m.env, os.Geteuid())
 	return tlsmgr.New(tlsmgr.Options{
-		Config: f.TLS, Listeners: f.tlsListeners(), Sites: f.tlsSites(), Storage: tlsmgr.NewFolder(folder), Logger: log,
+		Config: f.TLS, Listeners: f.tlsListeners(), Sites: f.tlsSites(), Storage: tlsmgr.NewFolder(folder), Secret: m.secret,
+		Logger: log,
 	})
 }
 

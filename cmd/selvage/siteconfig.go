@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"selvage/edge"
 	"selvage/tlsmgr"
@@ -16,14 +19,30 @@ type siteConfig struct {
 	TLS tlsmgr.SiteConfig `yaml:"tls"`
 }
 
-// edgeConfig is the edge's part of the file.
+// edgeConfig is the edge's part of the file. Clients of a site whose certificates are ordered are told to use https, unless
+// the site says otherwise.
 func (f *File) edgeConfig() edge.Config {
 	c := f.Config
 	c.Sites = nil
 	for _, s := range f.Sites {
+		if f.TLS.ACME.AcceptTerms && f.orders(s) {
+			s.HTTPS.Redirect = cmp.Or(s.HTTPS.Redirect, new(true))
+			s.HTTPS.HSTS.MaxAge = cmp.Or(s.HTTPS.HSTS.MaxAge, new(defaultHSTS))
+		}
 		c.Sites = append(c.Sites, s.SiteConfig)
 	}
 	return c
+}
+
+// defaultHSTS is long enough to be of use, and short enough to be got over.
+const defaultHSTS = 180 * 24 * time.Hour
+
+// orders reports whether certificates of a site are ordered: it says so, or neither it nor one of the listeners with TLS has
+// any.
+func (f *File) orders(s siteConfig) bool {
+	bare := func(l edge.ListenerConfig) bool { return l.TLS != nil && *l.TLS == edge.TLSConfig{} }
+	return s.TLS.Issuer == "acme" ||
+		s.TLS.Issuer == "" && len(s.TLS.Certificates) == 0 && slices.ContainsFunc(f.Listeners, bare)
 }
 
 // tlsSites are the sites as certificates see them.
@@ -56,7 +75,8 @@ func (f *File) validateSites(report func(path, problem, hint string)) {
 		s := &f.Sites[i]
 		at := below(fmt.Sprintf("sites[%d]", i), report)
 		s.TLS.Validate(below("tls", at))
-		if s.TLS.Issuer == "" {
+		f.validateOrder(s, at)
+		if s.TLS.Issuer != "internal" && s.TLS.Issuer != "self_signed" {
 			continue
 		}
 		// A browser remembers both for long, and also for whatever is developed under that name next.
@@ -66,6 +86,27 @@ func (f *File) validateSites(report func(path, problem, hint string)) {
 		}
 		if age := s.HTTPS.HSTS.MaxAge; age != nil && *age > 0 {
 			at("https.hsts.max_age", "contradicts issuer: "+s.TLS.Issuer, hint)
+		}
+	}
+}
+
+// validateOrder reports a site that wants a certificate which cannot be ordered.
+func (f *File) validateOrder(s *siteConfig, report func(path, problem, hint string)) {
+	if !f.orders(*s) {
+		return
+	}
+	acme := f.TLS.ACME
+	demand := acme.OnDemand.Ask != "" || len(acme.OnDemand.Names) > 0
+	if s.TLS.Issuer == "acme" && !acme.AcceptTerms {
+		report("tls.issuer", "wants certificates, and tls.acme.accept_terms is not set", "tls: {acme: {accept_terms: true}}, after reading the CA's terms")
+	}
+	for i, host := range s.Hosts {
+		at := fmt.Sprintf("hosts[%d]", i)
+		switch {
+		case !acme.AcceptTerms && s.TLS.Issuer == "" && tlsmgr.Orderable(host):
+			report(at, "has no certificate on a listener with TLS", "tls: {acme: {accept_terms: true}} orders one; or certificates or an issuer in the site's own tls")
+		case strings.HasPrefix(host, "*") && acme.AcceptTerms && !demand:
+			report(at, "no certificate can be ordered for a star", "tls.acme.on_demand orders one for each name; or certificates in the site's own tls")
 		}
 	}
 }
