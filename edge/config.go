@@ -25,6 +25,9 @@ type ListenerConfig struct {
 	// Address: ":80" (both families), "192.0.2.1:80", "[::1]:80", "unix:/run/selvage/http.sock".
 	Address string     `yaml:"address"`
 	TLS     *TLSConfig `yaml:"tls"` // absent: http
+	// ProxyProtocol are addresses or prefixes of balancers that begin every connection with a PROXY header, version 1 or 2,
+	// which names the client; or "unix".
+	ProxyProtocol []string `yaml:"proxy_protocol"`
 }
 
 // TLSConfig is a listener's certificate, for names whose site has none of its own and for clients that name nobody. With

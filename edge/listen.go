@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"slices"
 	"strings"
 
@@ -41,40 +39,23 @@ func (o Options) openSocket(c ListenerConfig) (s socket, err error) {
 			return s, err
 		}
 	}
+	network, address := "tcp", c.Address
 	if path, ok := strings.CutPrefix(c.Address, "unix:"); ok {
-		if err := removeStale(path); err != nil {
-			return s, err
-		}
-		s.listener, err = o.Listen("unix", path)
+		network, address = "unix", path
+	}
+	if s.listener, err = o.Listen(network, address); err != nil {
 		return s, err
 	}
-	s.listener, err = o.Listen("tcp", c.Address)
-	return s, err
-}
-
-// removeStale removes the socket file of a process that is gone. One that somebody answers on stays, and opening fails.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if len(c.ProxyProtocol) > 0 {
+		s.listener = newProxiedListener(s.listener, compileTrust(c.ProxyProtocol), o.Logger)
 	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is there and no socket", path)
-	}
-	if c, err := net.Dial("unix", path); err == nil {
-		c.Close()
-		return nil
-	}
-	return os.Remove(path)
+	return s, nil
 }
 
 // sameSockets reports which listener a reload would have to change. Certificates are not a matter of sockets.
 func sameSockets(old, now []ListenerConfig) error {
 	same := slices.EqualFunc(old, now, func(a, b ListenerConfig) bool {
-		return a.Address == b.Address && (a.TLS == nil) == (b.TLS == nil)
+		return a.Address == b.Address && (a.TLS == nil) == (b.TLS == nil) && slices.Equal(a.ProxyProtocol, b.ProxyProtocol)
 	})
 	if !same {
 		return errors.New("listeners changed: they are opened at start only, so restart to change them")

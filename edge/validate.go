@@ -34,11 +34,7 @@ func (c Config) Validate(origins map[string]bool, report func(path, problem, hin
 	c.Limits.validate(p.under("limits"))
 	c.Timeouts.validate(p.under("timeouts"))
 	c.Log.validate(p.under("log"))
-	for i, s := range c.TrustedProxies {
-		if s != "unix" {
-			validatePrefix(s, p.under("trusted_proxies[%d]", i))
-		}
-	}
+	validatePeers(c.TrustedProxies, p, "trusted_proxies")
 	if c.ID != "" && !isStructuredToken(c.ID) {
 		p("id", strconv.Quote(c.ID)+" is no token", "letters, digits, dots and hyphens, a letter first")
 	}
@@ -59,6 +55,7 @@ func validateListeners(listeners []ListenerConfig, p problems) {
 		if l.TLS != nil {
 			l.TLS.validate(at.under("tls"))
 		}
+		validatePeers(l.ProxyProtocol, at, "proxy_protocol")
 	}
 }
 
@@ -202,6 +199,15 @@ func validateOrigin(name string, origins map[string]bool, p problems) {
 func validateName(name string, p problems) {
 	if name != "" && !isToken(name) {
 		p("name", strconv.Quote(name)+" is no label", "letters, digits, dots, hyphens and underscores")
+	}
+}
+
+// validatePeers checks a list of addresses and prefixes, in which "unix" may stand for whoever may open a unix socket.
+func validatePeers(list []string, p problems, key string) {
+	for i, s := range list {
+		if s != "unix" {
+			validatePrefix(s, p.under("%s[%d]", key, i))
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
@@ -40,11 +41,14 @@ type node struct {
 	pools map[string]*origin.Pool // of file; guarded by mu
 }
 
-// listenFunc opens a socket; nil is net.Listen.
+// listenFunc opens a socket; nil is that of sockets without any from systemd.
 type listenFunc func(network, address string) (net.Listener, error)
 
 // newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
 func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (*node, error) {
+	if listen == nil {
+		listen = new(sockets).listen
+	}
 	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
 	if err := n.open(f, listen); err != nil {
 		n.close()
@@ -154,6 +158,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	alive, end := context.WithCancel(context.Background())
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
 		"memory_limit", formatSize(n.machine.memoryLimit))
+	tellSystemd(n.log, daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
 	writing, settle := context.WithCancel(context.Background())
 	defer settle()
@@ -208,6 +213,7 @@ func (n *node) obey(ctx context.Context, signals <-chan os.Signal, drain func())
 				return
 			}
 			draining = true
+			tellSystemd(n.log, daemon.SdNotifyStopping)
 			n.log.Info("draining: no new connections; a second signal ends at once", "signal", s.String())
 			drain()
 		}

@@ -51,10 +51,15 @@ func (k *runCommand) Run(c console) error {
 
 // serve runs a node of f, whose name is that of the file it came from, if any.
 func serve(f *File, name string, c console, log *slog.Logger) error {
-	n, err := newNode(f, name, c.machine, log, nil)
+	sockets, err := inheritSockets()
 	if err != nil {
 		return err
 	}
+	n, err := newNode(f, name, c.machine, log, sockets.listen)
+	if err != nil {
+		return err
+	}
+	sockets.closeUnused(log)
 	return n.run(catchSignals())
 }
 
