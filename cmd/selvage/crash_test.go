@@ -43,7 +43,9 @@ func TestCrash(t *testing.T) {
 		test func(t *testing.T, binary string)
 	}{ // the longest first
 		{"damage", testDamages}, {"full disk", testFullDisk}, {"kill", testKills}, {"links", testLinks},
-		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"removed", testRemoved}, {"in use", testInUse},
+		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"permission lost", testPermissionLost},
+		{"few descriptors", testFewDescriptors}, {"removed", testRemoved}, {"replaced", testReplaced}, {"in use", testInUse},
+		{"foreign", testForeign},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
