@@ -53,7 +53,7 @@ func (w *writer) empty(s *segment, keep func(*Record) bool) {
 	all := w.dependents(s)
 	slices.SortFunc(all, byLocation)
 	for _, p := range all {
-		if p.flags&removed == 0 && !w.rescue(s, p, keep) {
+		if p.flags&(removed|leaving) == 0 && !w.rescue(s, p, keep) {
 			break
 		}
 	}

@@ -480,7 +480,7 @@ func TestRemovedWhileRescued(t *testing.T) {
 	run(t, r, func(w *writer) {
 		p := w.dependents(w.current)[0]
 		w.rescue(w.current, p, always)
-		r.table.take(p.id, 0) // what Remove does at once
+		r.table.hide(p.id, 0) // what Remove does at once
 		w.flush()
 	})
 	r.absent(rec.Name)
