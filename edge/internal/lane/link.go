@@ -256,11 +256,14 @@ func (l *link) cutWait(at time.Time, heads bool) bool {
 	return cut != nil && (*cut)(at, heads)
 }
 
+func (l *link) waitingSince() time.Duration { return time.Duration(l.since.Load()) }
+
 // graceEnd is when l may be made to leave for another, if its place is wanted; ok is false for one that may not. Who has come
 // for a second request is a regular, and keeps its place while others have sent nothing, one request, or part of a head.
 func (l *link) graceEnd() (end time.Time, ok bool) {
-	end = l.srv.epoch.Add(time.Duration(l.since.Load()))
-	switch phase(l.phase.Load()) {
+	now := phase(l.phase.Load()) // before its beginning: enter stores them the other way round
+	end = l.srv.epoch.Add(l.waitingSince())
+	switch now {
 	case idle:
 		if l.requests.Load() > 1 {
 			return end.Add(regularGrace), true

@@ -236,7 +236,10 @@ var testTimeouts = Timeouts{
 func newRig(t testing.TB, handler http.HandlerFunc, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, l: newMemListener(), refusals: make(chan Refusal, 100)}
-	cfg := Config{Limits: testLimits, Timeouts: testTimeouts, Refused: func(f Refusal) { r.refusals <- f }}
+	cfg := Config{
+		Limits: testLimits, Timeouts: testTimeouts, Refused: func(f Refusal) { r.refusals <- f },
+		Answer: func(*Request, *Writer) bool { return false }, // the way there and back is the same
+	}
 	if change != nil {
 		change(&cfg)
 	}

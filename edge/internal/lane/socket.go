@@ -15,8 +15,8 @@ import (
 // three system calls this is one.
 //
 // Such a read may leave one thing behind of which no further event comes: the client's FIN, when it came right after the
-// request. So only a client that has waited for an answer before is believed to do so again, and lookAgain later its socket
-// is read all the same.
+// request. So only a client that waits for its answers and is quick to come back is believed to do so again, and lookAgain
+// later its socket is read all the same.
 
 // socketOf returns the socket of c, if nothing stands before it.
 func socketOf(c net.Conn) syscall.RawConn {
@@ -73,9 +73,11 @@ func (c *conn) ready(fd uintptr) (done bool) {
 // pause begins the next wait. What was gathered leaves before that.
 func (c *conn) pause() error {
 	err := c.flush()
-	if c.claim == answering {
+	switch {
+	case c.claim == answering:
 		c.rest()
-		c.link.trust = true
+	case c.link.blind: // part of a record has come
+		c.remind()
 	}
 	c.give()
 	return err
@@ -95,17 +97,18 @@ type heldSocket struct {
 	inside atomic.Bool // ready runs: its goroutine cannot close the socket, it would wait for itself
 	broken atomic.Bool // to be closed as soon as ready is left
 	fd     int
-	trust  bool // a short read has emptied the socket
-	dry    bool
+	trust  bool // a short read empties the socket
+	dry    bool // nothing is left to read
+	blind  bool // that is not what the socket said
 }
 
 func (h *heldSocket) hold(fd int) {
-	h.fd, h.dry = fd, false
+	h.fd, h.dry, h.blind = fd, false, false
 	h.inside.Store(true)
 }
 
 func (h *heldSocket) letGo() {
-	h.dry = false
+	h.blind = false
 	h.inside.Store(false)
 }
 
@@ -126,7 +129,8 @@ func (h *heldSocket) read(p []byte) (int, error) {
 		case n == 0:
 			return 0, io.EOF
 		default:
-			h.dry = h.trust && n < len(p)
+			h.blind = h.trust && n < len(p)
+			h.dry = h.blind
 			return n, nil
 		}
 	}
