@@ -49,6 +49,7 @@ type Edge struct {
 // snapshot is a compiled configuration. A request uses the one it began with.
 type snapshot struct {
 	Config
+	pools    map[string]Pool
 	sites    *sites
 	trust    trust
 	limits   Limits
@@ -68,6 +69,7 @@ func New(o Options) (*Edge, error) {
 	e.metrics.watchStore(o.Store)
 	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
+	e.metrics.registry.MustRegister(upstreamCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
 	if e.sockets, err = openSockets(o.Config.Listeners, o.Listen); err != nil {
 		return nil, err
@@ -77,7 +79,7 @@ func New(o Options) (*Edge, error) {
 
 func (e *Edge) compile(c Config, pools map[string]Pool) *snapshot {
 	return &snapshot{
-		Config: c, sites: compileSites(c.Sites, pools, e.store.MaxObject()), trust: compileTrust(c.TrustedProxies),
+		Config: c, pools: pools, sites: compileSites(c.Sites, pools, e.store.MaxObject()), trust: compileTrust(c.TrustedProxies),
 		limits: c.Limits, timeouts: c.Timeouts,
 	}
 }

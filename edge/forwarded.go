@@ -19,6 +19,14 @@ type clientInfo struct {
 	Trusted bool       // the peer is a trusted proxy
 }
 
+// address is that of the client as text, "" when there is none.
+func (c clientInfo) address() string {
+	if !c.Addr.IsValid() {
+		return ""
+	}
+	return c.Addr.String()
+}
+
 // trust names the peers whose word about their clients is believed. Immutable.
 type trust struct {
 	proxies prefixes

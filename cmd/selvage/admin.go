@@ -25,6 +25,7 @@ type admin struct {
 	ready   func() bool
 	metrics http.Handler
 	reload  func() verdict
+	origins func() []originStatus
 	disk    *cache.Disk            // nil without a disk tier
 	purge   func(url string) error // puts a hard purge of a purge URL in force
 	log     *slog.Logger
@@ -113,6 +114,7 @@ func (a *admin) endpoints() http.Handler {
 	a.health(mux)
 	mux.Handle("GET /metrics", a.metrics)
 	mux.HandleFunc("POST /v1/reload", wantJSON(a.serveReload))
+	mux.HandleFunc("GET /v1/origins", func(w http.ResponseWriter, _ *http.Request) { a.answerJSON(w, http.StatusOK, a.origins()) })
 	a.cacheEndpoints(mux)
 	return mux
 }

@@ -115,7 +115,7 @@ func (f *File) validateMemory(m machine, report func(path, problem, hint string)
 
 // startingPoints are the values that sections start from, by type.
 func startingPoints() []any {
-	return []any{cache.DefaultConfig(), origin.DefaultConfig()}
+	return []any{cache.DefaultConfig(), origin.DefaultConfig(), origin.DefaultUpstream()}
 }
 
 // maxDuration keeps sums of durations far from overflow.

@@ -42,6 +42,8 @@ var confined = []struct {
 		"it keeps the disk tier's index and the purge journal; its types leak nowhere"},
 	{"github.com/prometheus", []string{"selvage/edge", "selvage/cmd"},
 		"metrics are made from a Result and served by cmd"},
+	{"github.com/sony/gobreaker", []string{"selvage/origin"},
+		"whether an upstream may be asked is the pool's to say"},
 	{"github.com/google/go-cmp", nil, onlyInTests},
 	{"go.uber.org/goleak", nil, onlyInTests},
 	{"testing", nil, onlyInTests},

@@ -33,6 +33,8 @@ type node struct {
 	admin   *admin
 	abort   func() // ends the process at once
 
+	polling sync.WaitGroup // pools that run
+
 	mu    sync.Mutex
 	file  *File                   // in force; guarded by mu
 	pools map[string]*origin.Pool // of file; guarded by mu
@@ -68,7 +70,7 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(),
+		disk: n.store.Disk(), origins: n.origins,
 		purge: func(url string) error {
 			_, err := journal.Add(purge.Entry{Kind: cache.Hard, URLs: []string{url}})
 			return err
@@ -130,6 +132,7 @@ func (n *node) close() {
 		}
 	}
 	closePools(n.pools, nil)
+	n.polling.Wait()
 }
 
 // run serves until a signal ends it and all requests under way are answered, or the drain timeout has passed.
@@ -140,6 +143,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	alive, end := context.WithCancel(context.Background())
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
 		"memory_limit", formatSize(n.machine.memoryLimit))
+	n.runPools(n.pools, nil)
 	var g errgroup.Group
 	writing, settle := context.WithCancel(context.Background())
 	defer settle()
@@ -248,42 +252,8 @@ func (n *node) apply() (*File, error) {
 		closePools(pools, n.pools)
 		return nil, err
 	}
+	n.runPools(pools, n.pools)
 	closePools(n.pools, pools) // requests under way keep theirs until they are done
 	n.file, n.pools = f, pools
 	return f, nil
-}
-
-// openPools makes a pool for each origin. One that has not changed keeps its pool, and with it its connections.
-func openPools(configs, oldConfigs map[string]origin.Config, old map[string]*origin.Pool, log *slog.Logger) (map[string]*origin.Pool, error) {
-	pools := make(map[string]*origin.Pool)
-	for name, config := range configs {
-		if p, ok := old[name]; ok && reflect.DeepEqual(config, oldConfigs[name]) {
-			pools[name] = p
-			continue
-		}
-		p, err := origin.New(name, config, nil, log)
-		if err != nil {
-			closePools(pools, old)
-			return nil, err
-		}
-		pools[name] = p
-	}
-	return pools, nil
-}
-
-// closePools closes those that are not kept.
-func closePools(pools, kept map[string]*origin.Pool) {
-	for name, p := range pools {
-		if kept[name] != p {
-			p.Close()
-		}
-	}
-}
-
-func forEdge(pools map[string]*origin.Pool) map[string]edge.Pool {
-	out := make(map[string]edge.Pool)
-	for name, p := range pools {
-		out[name] = p
-	}
-	return out
 }

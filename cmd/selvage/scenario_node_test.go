@@ -75,6 +75,7 @@ func (s *selvage) makePools(file *File) (map[string]edge.Pool, error) {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}
 		pools[name] = p
+		go p.Run(context.Background()) // until it is closed
 		s.pools = append(s.pools, p)
 	}
 	return pools, nil
