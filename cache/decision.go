@@ -39,6 +39,8 @@ const (
 	Hard                 // gone: not served, not validated, no validator either
 )
 
+func (v Verdict) String() string { return [...]string{"valid", "soft", "must-validate", "hard"}[v] }
+
 // Purges is what the cache needs to know of purging. Implemented by package purge.
 type Purges interface {
 	// Applied returns the number of the newest purge in force. It never falls.

@@ -36,7 +36,7 @@ func (o *Object) Verdict(p Purges, begin uint64) Verdict {
 	if from >= begin {
 		return Valid
 	}
-	target := Target{Site: o.Site, Host: o.Host, URL: o.URL, Tags: o.Meta.Tags}
+	target := o.target()
 	v := p.Verdict(&target, from, begin)
 	if v == Valid {
 		for from < begin && !o.checked.CompareAndSwap(from, begin) {
@@ -44,6 +44,10 @@ func (o *Object) Verdict(p Purges, begin uint64) Verdict {
 		}
 	}
 	return v
+}
+
+func (o *Object) target() Target {
+	return Target{Site: o.Site, Host: o.Host, URL: o.URL, Tags: o.Meta.Tags}
 }
 
 // freshened returns o with the Meta of a 304 that validated it, over the same bodies. A 304 may change Vary, and with it the

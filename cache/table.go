@@ -100,15 +100,34 @@ func (t *table) change(hash uint64, key string, edit func(*variants) *variants) 
 
 // each calls f for every object stored. It sees objects that come or go meanwhile, or not.
 func (t *table) each(f func(*Object)) {
-	for i := range t.buckets {
-		for e := t.buckets[i].Load(); e != nil; e = e.next.Load() {
+	t.eachFrom(0, func(o *Object) bool {
+		f(o)
+		return true
+	})
+}
+
+// eachFrom is each from some bucket on, round to the one before it, as long as f returns true.
+func (t *table) eachFrom(from uint64, f func(*Object) bool) (all bool) {
+	for i := range uint64(len(t.buckets)) {
+		for e := t.buckets[(from+i)&t.mask].Load(); e != nil; e = e.next.Load() {
 			for _, v := range e.set.Load().list {
-				if v.stored != nil {
-					f(v.stored)
+				if v.stored != nil && !f(v.stored) {
+					return false
 				}
 			}
 		}
 	}
+	return true
+}
+
+// has reports whether there is anything under a key with that hash.
+func (t *table) has(hash uint64) bool {
+	for e := t.buckets[hash&t.mask].Load(); e != nil; e = e.next.Load() {
+		if e.hash == hash {
+			return true
+		}
+	}
+	return false
 }
 
 // stored counts the objects stored.
@@ -135,6 +154,21 @@ func (s *variants) get(key string) variant {
 		}
 	}
 	return variant{}
+}
+
+// choose returns the place of the variant that q asks for, and its name. It allocates only for one that is not there.
+func (s *variants) choose(q *Query) (v variant, name string) {
+	if len(s.vary) == 0 {
+		return s.get(""), ""
+	}
+	var room [256]byte
+	key := appendVariant(room[:0], q, s.vary)
+	for i := range s.list {
+		if s.list[i].key == string(key) {
+			return s.list[i], s.list[i].key
+		}
+	}
+	return variant{}, string(key)
 }
 
 // with returns s with v in its place, as the newest, and the objects that had to leave: those stored under another Vary,

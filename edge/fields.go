@@ -17,13 +17,16 @@ import (
 type identity struct {
 	name string // in Via and Cache-Status
 	loop string // in CDN-Loop: told apart from other nodes, so that a chain of them is no loop
+	via  string // member of Via for a message received with HTTP/1.1, as nearly all are
 }
 
 func newIdentity(configured string) identity {
-	if configured != "" {
-		return identity{name: configured, loop: configured}
+	id := identity{name: configured, loop: configured}
+	if configured == "" {
+		id = identity{name: "Selvage", loop: "selvage-" + rand.Text()}
 	}
-	return identity{name: "Selvage", loop: "selvage-" + rand.Text()}
+	id.via = "1.1 " + id.name
+	return id
 }
 
 // sensitive are the fields, and prefixes of fields, that routing, framing and caching rely on. A client that names one in
@@ -65,6 +68,7 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 // methods, paths and client addresses), and no cache key has them: a client that may send them may poison the cache.
 var (
 	removedFields = []string{
+		"Client-Cert", "Client-Cert-Chain", // only who has seen the handshake may speak of it (RFC 9440, section 4)
 		"Client-Ip", "Front-End-Https", "Proxy", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
 		"X-Http-Host-Override", "X-Method-Override", "X-Real-Ip", "X-Rewrite-Url", "X-Scheme", "X-Script-Name", "X-Url-Scheme",
 		"Http2-Settings", // of an upgrade to h2c, which would open a tunnel past every check (RFC 9113, section 3.1)
@@ -88,7 +92,7 @@ type sentFields struct {
 // Value returns the i-th line of a field: of those that announce the client, ours.
 func (f *sentFields) Value(name string, i int) (string, bool) {
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded":
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
 		ours := http.Header{}
 		f.client.announce(f.header, ours)
 		return cache.HeaderFields(ours).Value(name, i)
@@ -150,15 +154,26 @@ func acceptsTrailers(h http.Header) bool {
 
 // viaWith returns the Via of a message received with proto (RFC 9110, section 7.6.3).
 func viaWith(in http.Header, proto string, id identity) string {
+	if proto == "HTTP/1.1" {
+		return appended(in["Via"], id.via)
+	}
+	return appended(in["Via"], protoVersion(proto)+" "+id.name)
+}
+
+// protoVersion returns the version in the protocol's name, as Via and logs have it.
+func protoVersion(proto string) string {
 	version := strings.TrimPrefix(proto, "HTTP/")
 	if version != "1.0" {
 		version = strings.TrimSuffix(version, ".0") // "2", "3": they have no minor version
 	}
-	return appended(in["Via"], version+" "+id.name)
+	return version
 }
 
 // appended joins the lines of a list field, and a last member, to one line.
 func appended(lines []string, member string) string {
+	if len(lines) == 0 {
+		return member
+	}
 	return strings.Join(append(slices.Clip(lines), member), ", ")
 }
 
@@ -248,6 +263,21 @@ func sortedFields(m map[string]string) []field {
 		out = append(out, field{http.CanonicalHeaderKey(name), m[name]})
 	}
 	return out
+}
+
+// none reports whether there is nothing to change.
+func (c *headerChanges) none() bool { return len(c.remove)+len(c.set)+len(c.add) == 0 }
+
+// drops reports whether a line with that name, in canonical form, goes before what is set and added.
+func (c *headerChanges) drops(name string) bool {
+	return slices.Contains(c.remove, name) || hasName(c.set, name)
+}
+
+// gives reports whether a line with that name is set or added.
+func (c *headerChanges) gives(name string) bool { return hasName(c.set, name) || hasName(c.add, name) }
+
+func hasName(fields []field, name string) bool {
+	return slices.ContainsFunc(fields, func(f field) bool { return f.name == name })
 }
 
 // apply changes h: remove, then set, then add. Slices that h shares with others are left as they were.

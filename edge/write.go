@@ -22,6 +22,7 @@ func (x *exchange) head(status int) {
 // sending notes that the final head is on its way.
 func (x *exchange) sending(status int) {
 	x.sent, x.res.Status = true, status
+	x.addHSTS()
 	x.res.First = x.clock.Now().Mono.Sub(x.start)
 }
 
@@ -102,7 +103,7 @@ func (f *idleFlush) stop() {
 	f.timer.Stop()
 }
 
-func (x *exchange) flush() { x.out.Flush() }
+func (x *exchange) flush() { http.NewResponseController(x.w).Flush() }
 
 // buffers are for streaming bodies that are not stored.
 var buffers = newBufferPool(32 << 10)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +31,9 @@ var errClosed = errors.New("the purge journal is closed")
 //
 // Locks are taken in this order: writing, order, mu.
 type ledger struct {
-	log   *slog.Logger
-	marks chan struct{} // holds one when rows have been marked that nobody waits for
+	log      *slog.Logger
+	marks    chan struct{} // holds one when rows have been marked that nobody waits for
+	failures atomic.Uint64 // writes that failed
 
 	mu      sync.Mutex
 	waiting []*addition // guarded by mu
@@ -43,19 +45,18 @@ type ledger struct {
 
 // addition is a purge whose Add waits.
 type addition struct {
-	entry  *Entry
-	done   bool // guarded by writing, as are number and err
-	number uint64
+	record Record // its number is guarded by writing, as are done and err
+	done   bool
 	err    error
 }
 
 // batch is one change of the file.
 type batch struct {
-	additions []*addition
-	first     uint64 // the number of the first of them
-	rows      []row  // as they were marked when the batch began
-	touched   []*row // the same rows
-	state     state  // without the transaction and the sum, which the file knows
+	additions []*addition // with numbers beyond all that is in force
+	oldest    uint64      // the number of the oldest purge in the history
+	rows      []row       // as they were marked when the batch began
+	touched   []*row      // the same rows
+	state     state       // without the transaction and the sum, which the file knows
 }
 
 func newLedger(f *file, log *slog.Logger, reserved uint64) *ledger {
@@ -88,15 +89,15 @@ func (l *ledger) takeWaiting() []*addition {
 }
 
 // record writes a purge and puts it in force, unless another's batch has taken it along.
-func (j *Journal) record(e *Entry) (uint64, error) {
-	l, a := j.ledger, &addition{entry: e}
+func (j *Journal) record(r Record) (uint64, error) {
+	l, a := j.ledger, &addition{record: r}
 	l.wait(a)
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if !a.done {
 		j.commit()
 	}
-	return a.number, a.err
+	return a.record.Number, a.err
 }
 
 // commit writes a batch and puts its purges in force, with writing held. If there came more invalidations meanwhile than the
@@ -120,21 +121,27 @@ func (l *ledger) write(b *batch) error {
 	if l.file == nil {
 		return errClosed
 	}
-	return l.file.write(b)
+	err := l.file.write(b)
+	if err != nil {
+		l.failures.Add(1)
+	}
+	return err
 }
 
 // prepare takes numbers, which are never used again, and what is to be written.
 func (j *Journal) prepare(additions []*addition) *batch {
 	j.order.Lock()
 	defer j.order.Unlock()
-	l, applied := j.ledger, j.applied.Load()
-	b := &batch{additions: additions, first: max(l.reserved, applied) + 1}
-	newest := applied
-	if n := len(additions); n > 0 {
-		newest = b.first + uint64(n) - 1
+	l, newest := j.ledger, j.applied.Load()
+	b := &batch{additions: additions, oldest: j.history.oldest()}
+	for i, a := range additions {
+		a.record.Number = max(l.reserved, j.applied.Load()) + 1 + uint64(i)
+		newest = a.record.Number
 	}
 	l.reserved = max(l.reserved, newest+blockNumbers)
-	b.state = state{identity: j.identity, reserved: l.reserved, all: j.all.lasts(), floor: j.floor.lasts()}
+	b.state = state{
+		identity: j.identity, reserved: l.reserved, marked: j.history.newest(), all: j.all.lasts(), floor: j.floor.lasts(),
+	}
 	j.takeUnwrittenOrdered(b)
 	return b
 }
@@ -152,12 +159,12 @@ func (j *Journal) takeUnwrittenOrdered(b *batch) {
 func (j *Journal) land(b *batch) bool {
 	j.order.Lock()
 	defer j.order.Unlock()
-	if len(b.additions) > 0 && j.applied.Load() >= b.first {
+	if len(b.additions) > 0 && j.applied.Load() >= b.additions[0].record.Number {
 		return false
 	}
-	for i, a := range b.additions {
-		a.number, a.done = b.first+uint64(i), true
-		j.enforceOrdered(a.entry, a.number)
+	for _, a := range b.additions {
+		a.done = true
+		j.enterOrdered(a.record)
 	}
 	return true
 }
@@ -170,7 +177,7 @@ func (j *Journal) withdraw(b *batch, err error) {
 		j.rewriteOrdered(r)
 	}
 	for _, a := range b.additions {
-		a.err, a.done = fmt.Errorf("write purge: %w", err), true
+		a.record.Number, a.err, a.done = 0, fmt.Errorf("write purge: %w", err), true
 	}
 }
 

@@ -78,9 +78,9 @@ func (l *ledger) countWaiting() int {
 func TestInvalidateDoesNotWaitForTheFile(t *testing.T) {
 	j := mustOpen(t, journalPath(t))
 	j.ledger.writing.Lock()
-	a := &addition{entry: &Entry{Kind: cache.Hard, URLs: []string{"/added"}}}
+	a := &addition{record: Record{Entry: Entry{Kind: cache.Hard, URLs: []string{"/added"}}}}
 	b := j.prepare([]*addition{a})
-	number := j.Invalidate("/invalidated")
+	number := j.Invalidate([]string{"/invalidated"}, nil)
 	expectInForce(t, j, numbered{number, Entry{Kind: cache.MustValidate, URLs: []string{"/invalidated"}}})
 	if got := j.Verdict(&cache.Target{URL: "/added"}, 0, j.Applied()); got != cache.Valid {
 		t.Errorf("Verdict = %d before the purge was written, want valid", got)
@@ -89,23 +89,23 @@ func TestInvalidateDoesNotWaitForTheFile(t *testing.T) {
 		t.Fatalf("the batch did not land: %v", err)
 	}
 	j.ledger.writing.Unlock()
-	if a.number <= number {
-		t.Errorf("purge %d was in force after invalidation %d", a.number, number)
+	if a.record.Number <= number {
+		t.Errorf("purge %d was in force after invalidation %d", a.record.Number, number)
 	}
-	expectInForce(t, j, numbered{a.number, *a.entry})
+	expectInForce(t, j, numbered{a.record.Number, a.record.Entry})
 }
 
 // An object that was fetched under a higher number would never be asked about a lower one again.
 func TestABatchWhoseNumbersWerePassedDoesNotLand(t *testing.T) {
 	j := mustOpen(t, journalPath(t))
 	j.ledger.writing.Lock()
-	a := &addition{entry: &Entry{Kind: cache.Hard, URLs: []string{page.URL}}}
+	a := &addition{record: Record{Entry: Entry{Kind: cache.Hard, URLs: []string{page.URL}}}}
 	b := j.prepare([]*addition{a})
-	for j.Applied() < b.first {
-		j.Invalidate("/many")
+	for j.Applied() < b.additions[0].record.Number {
+		j.Invalidate([]string{"/many"}, nil)
 	}
 	if j.land(b) || a.done {
-		t.Errorf("batch %d landed when %d was in force", b.first, j.Applied())
+		t.Errorf("batch %d landed when %d was in force", b.additions[0].record.Number, j.Applied())
 	}
 	j.ledger.writing.Unlock()
 }
@@ -117,7 +117,7 @@ func TestAddPassedByManyInvalidationsIsInForceWhenAnswered(t *testing.T) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for !stop.Load() {
-			j.Invalidate("/many")
+			j.Invalidate([]string{"/many"}, nil)
 		}
 	})
 	for range 8 {
@@ -133,12 +133,19 @@ func TestAddPassedByManyInvalidationsIsInForceWhenAnswered(t *testing.T) {
 	wg.Wait()
 }
 
+func manyURLs(n int) (all []string) {
+	for i := range n {
+		all = append(all, fmt.Sprintf("/%d/%s", i, strings.Repeat("x", maxPlainBytes-10)))
+	}
+	return all
+}
+
 // A full disk: the purge fails and is not in force, invalidations are, and what they did is written when there is room.
 func TestAWriteThatFails(t *testing.T) {
 	path := journalPath(t)
 	j := mustOpen(t, path)
 	first := mustAdd(t, j, Entry{Kind: cache.Soft, URLs: []string{"/first"}})
-	big := Entry{Kind: cache.Hard, URLs: []string{page.URL, strings.Repeat("x", 1<<20)}}
+	big := Entry{Kind: cache.Hard, URLs: append(manyURLs(MaxNames-1), page.URL)}
 	j.ledger.file.db.MaxSize = 1
 	number, err := j.Add(big)
 	if number != 0 || !errors.Is(err, bberrors.ErrMaxSizeReached) {
@@ -147,7 +154,7 @@ func TestAWriteThatFails(t *testing.T) {
 	if got := j.Verdict(page, 0, j.Applied()); got != cache.Valid || j.Applied() != first {
 		t.Errorf("after a failed purge: Verdict = %d, Applied = %d, want valid and %d", got, j.Applied(), first)
 	}
-	invalidated := j.Invalidate("/" + strings.Repeat("y", 1<<20))
+	invalidated := j.Invalidate(manyURLs(10_000), nil)
 	if err := j.flush(); err == nil {
 		t.Error("the invalidation was written, want an error")
 	}
@@ -164,8 +171,8 @@ func TestAWriteThatFails(t *testing.T) {
 	j = mustOpen(t, path)
 	expectInForce(t, j, numbered{first, Entry{Kind: cache.Soft, URLs: []string{"/first"}}})
 	expectInForce(t, j, numbered{again, big})
-	if got := j.Recovered(); got.Rows != 4 || got.Damage != nil {
-		t.Errorf("Recovered = %+v, want 4 rows", got)
+	if got := j.Recovered(); got.Rows != 10_002 || got.Damage != nil {
+		t.Errorf("Recovered = %+v, want 10002 rows", got)
 	}
 }
 
@@ -173,10 +180,10 @@ func TestAWriteThatFails(t *testing.T) {
 func TestAWriteThatOnlySeemedToFail(t *testing.T) {
 	path := journalPath(t)
 	j := mustOpen(t, path)
-	j.Invalidate("/1")
+	j.Invalidate([]string{"/1"}, nil)
 	var failed uint64
 	for range 2 {
-		a := &addition{entry: &Entry{Kind: cache.Hard, URLs: []string{"/failed"}}}
+		a := &addition{record: Record{Entry: Entry{Kind: cache.Hard, URLs: []string{"/failed"}}}}
 		j.ledger.writing.Lock()
 		b := j.prepare([]*addition{a})
 		if err := j.ledger.write(b); err != nil {
@@ -184,11 +191,11 @@ func TestAWriteThatOnlySeemedToFail(t *testing.T) {
 		}
 		j.withdraw(b, errors.New("sync"))
 		j.ledger.writing.Unlock()
-		if failed = b.first; a.err == nil || a.number != 0 {
-			t.Errorf("number %d, error %v, want an error", a.number, a.err)
+		if failed = b.additions[0].record.Number; a.err == nil || a.record.Number != 0 {
+			t.Errorf("number %d, error %v, want an error", a.record.Number, a.err)
 		}
 	}
-	j.Invalidate("/1")
+	j.Invalidate([]string{"/1"}, nil)
 	if err := j.flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +203,7 @@ func TestAWriteThatOnlySeemedToFail(t *testing.T) {
 	if number <= failed {
 		t.Errorf("Add = %d, want a number after %d, which a failed one has used", number, failed)
 	}
-	j.Invalidate("/3")
+	j.Invalidate([]string{"/3"}, nil)
 	mustClose(t, j)
 	if got := mustOpen(t, path).Recovered(); got != (Recovery{Rows: 3}) {
 		t.Errorf("Recovered = %+v, want 3 rows", got)
@@ -214,7 +221,7 @@ func TestABrokenFileFailsAtOnce(t *testing.T) {
 	if _, err := j.Add(Entry{Kind: cache.Hard, All: true}); !errors.Is(err, errDamaged) {
 		t.Errorf("Add = %v, want damage", err)
 	}
-	number := j.Invalidate(page.URL)
+	number := j.Invalidate([]string{page.URL}, nil)
 	expectInForce(t, j, numbered{number, Entry{Kind: cache.MustValidate, URLs: []string{page.URL}}})
 	if err := j.Close(); !errors.Is(err, errDamaged) {
 		t.Errorf("Close = %v, want damage: an invalidation is lost", err)
@@ -225,7 +232,7 @@ func TestABrokenFileFailsAtOnce(t *testing.T) {
 func TestClose(t *testing.T) {
 	path := journalPath(t)
 	j := mustOpen(t, path)
-	number := j.Invalidate(page.URL)
+	number := j.Invalidate([]string{page.URL}, nil)
 	mustClose(t, j)
 	mustClose(t, j)
 	if _, err := j.Add(Entry{Kind: cache.Hard, All: true}); !errors.Is(err, errClosed) {
@@ -261,9 +268,10 @@ func TestTheNextBatchTakesThePurgesIntoTheRows(t *testing.T) {
 	}
 }
 
-// However many purges there are, the file grows with the rows alone.
+// However many purges there are, the file grows with the rows and the history alone.
 func TestTheFileIsBounded(t *testing.T) {
 	j := mustOpenRows(t, journalPath(t), 16)
+	j.history.most = 50
 	j.ledger.file.db.NoSync = true
 	size := 0
 	for i := range 2000 {
@@ -299,7 +307,7 @@ func TestRunWritesInvalidationsSoon(t *testing.T) {
 		defer running(t, j)()
 		before := commits(t, j)
 		for i := range 100 {
-			j.Invalidate(fmt.Sprint(i))
+			j.Invalidate([]string{fmt.Sprint(i)}, nil)
 			time.Sleep(time.Millisecond)
 		}
 		if rows, _ := rowsInFile(t, j); rows != 0 {
@@ -310,7 +318,7 @@ func TestRunWritesInvalidationsSoon(t *testing.T) {
 		if rows, _ := rowsInFile(t, j); rows != 100 || commits(t, j) != before+1 {
 			t.Errorf("%d rows in %d batches, want 100 in 1", rows, commits(t, j)-before)
 		}
-		j.Invalidate("again")
+		j.Invalidate([]string{"again"}, nil)
 		mustAdd(t, j, Entry{Kind: cache.Hard, URLs: []string{"added"}}) // takes it along
 		time.Sleep(batchDelay)
 		synctest.Wait()
@@ -332,7 +340,7 @@ func TestRunTriesAgainAndReportsOnceAMinute(t *testing.T) {
 		j.ledger.writing.Lock()
 		j.ledger.file.broken = errors.New("no space left")
 		j.ledger.writing.Unlock()
-		j.Invalidate(page.URL)
+		j.Invalidate([]string{page.URL}, nil)
 		time.Sleep(2*quiet + 10*time.Second)
 		synctest.Wait()
 		if got := strings.Count(out.String(), "no space left"); got != 3 {
@@ -385,7 +393,7 @@ func BenchmarkInvalidateWithAFile(b *testing.B) {
 	wg.Go(func() { j.Run(ctx) })
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		j.Invalidate(fmt.Sprint("www.example.com/", i%100_000))
+		j.Invalidate([]string{fmt.Sprint("www.example.com/", i%100_000)}, nil)
 	}
 	cancel()
 	wg.Wait()
@@ -394,7 +402,7 @@ func BenchmarkInvalidateWithAFile(b *testing.B) {
 func BenchmarkOpenOf100000Rows(b *testing.B) {
 	j := mustOpen(b, journalPath(b))
 	for i := range 100_000 {
-		j.Invalidate(fmt.Sprint("www.example.com/some/page/", i))
+		j.Invalidate([]string{fmt.Sprint("www.example.com/some/page/", i)}, nil)
 	}
 	path := j.ledger.file.db.Path()
 	mustClose(b, j)

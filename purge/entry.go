@@ -3,7 +3,6 @@ package purge
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"selvage/cache"
 )
@@ -15,42 +14,81 @@ type Entry struct {
 	// Kind says what becomes of what is selected: cache.Soft, cache.MustValidate or cache.Hard.
 	Kind cache.Verdict
 
-	All   bool
-	Sites []string
-	Hosts []string
-	Tags  []string
-	URLs  []string // purge URLs, as in cache.Target
+	All      bool
+	Sites    []string
+	Hosts    []string
+	Tags     []string
+	URLs     []string // purge URLs, as in cache.Target
+	Prefixes []string // of purge URLs, byte for byte: "example.com/blog" also takes "example.com/blogs"
+	Globs    []string // over whole purge URLs, see glob: "example.com/*/print?*"
+
+	// Who asked, and why: for the history alone.
+	By  string
+	Why string
 }
+
+// Bounds of an Entry. A row of the tables is thus bounded too: names of sites, hosts, tags and URLs are kept as a digest
+// when they are long, while the bytes of prefixes and globs are needed as they are.
+const (
+	MaxNames        = 1000     // selectors in one purge
+	maxNameBytes    = 64 << 10 // of a site, host, tag or URL: no request has a longer one
+	maxPatternBytes = 1 << 10  // of a prefix or glob
+	maxWordBytes    = 1 << 10  // of By and of Why
+)
 
 // Why an Entry is refused.
 var (
-	errKind   = errors.New("a purge is soft, must-validate or hard")
-	errEmpty  = errors.New("a purge that selects nothing")
-	errNoName = errors.New("a selector without a name")
+	errKind    = errors.New("a purge is soft, must-validate or hard")
+	errEmpty   = errors.New("a purge that selects nothing")
+	errNoName  = errors.New("a selector without a name")
+	errMany    = fmt.Errorf("more than %d selectors in one purge", MaxNames)
+	errLong    = errors.New("a selector that is too long")
+	errAnybody = errors.New("who or why is too long")
 )
 
 func (e *Entry) check() error {
 	if e.Kind <= cache.Valid || e.Kind > cache.Hard {
 		return fmt.Errorf("%w, not %d", errKind, e.Kind)
 	}
-	if !e.All && len(e.Sites)+len(e.Hosts)+len(e.Tags)+len(e.URLs) == 0 {
-		return errEmpty
+	if len(e.By) > maxWordBytes || len(e.Why) > maxWordBytes {
+		return fmt.Errorf("%w: the limit is %d bytes", errAnybody, maxWordBytes)
 	}
-	for _, names := range [][]string{e.Sites, e.Hosts, e.Tags, e.URLs} {
-		if slices.Contains(names, "") {
-			return errNoName
+	names := 0
+	for s := range e.selectors {
+		if err := s.check(); err != nil {
+			return err
 		}
+		if names++; names > MaxNames {
+			return errMany
+		}
+	}
+	if !e.All && names == 0 {
+		return errEmpty
 	}
 	return nil
 }
 
-// selector is the key of one row: what a purge named.
+// selector is what a purge named, and the key of one row.
 type selector struct {
 	table table
 	name  string
 }
 
-// table is the part of a Target that a selector's name is compared with.
+func (s selector) check() error {
+	most := maxNameBytes
+	if s.table == byPrefix || s.table == byGlob {
+		most = maxPatternBytes
+	}
+	switch {
+	case s.name == "":
+		return errNoName
+	case len(s.name) > most:
+		return fmt.Errorf("%w: a %v of %d bytes, the limit is %d", errLong, s.table, len(s.name), most)
+	}
+	return nil
+}
+
+// table is the part of a Target that a selector's name is compared with, and how.
 type table uint8
 
 const (
@@ -58,14 +96,28 @@ const (
 	byHost
 	byTag
 	byURL
+	byPrefix
+	byGlob
+
+	tableCount
 )
+
+func (t table) String() string {
+	return [...]string{"site", "host", "tag", "url", "prefix", "glob"}[t]
+}
+
+// names returns the list of e that belongs to a table.
+func (e *Entry) names(t table) *[]string {
+	return [...]*[]string{
+		bySite: &e.Sites, byHost: &e.Hosts, byTag: &e.Tags, byURL: &e.URLs, byPrefix: &e.Prefixes, byGlob: &e.Globs,
+	}[t]
+}
 
 // selectors ranges over all selectors of e but All.
 func (e *Entry) selectors(yield func(selector) bool) {
-	tables := [...][]string{bySite: e.Sites, byHost: e.Hosts, byTag: e.Tags, byURL: e.URLs}
-	for in, names := range tables {
-		for _, name := range names {
-			if !yield(selector{table(in), name}) {
+	for t := range tableCount {
+		for _, name := range *e.names(t) {
+			if !yield(selector{t, name}) {
 				return
 			}
 		}

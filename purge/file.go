@@ -23,7 +23,7 @@ const patience = time.Second
 var (
 	journalBucket = []byte("journal")
 	rowsBucket    = []byte("rows")
-	addedBucket   = []byte("added")
+	historyBucket = []byte("history")
 	stateKey      = []byte("state")
 )
 
@@ -127,8 +127,8 @@ func (f *file) begin(s state) error {
 			return err
 		}
 		_, rowsErr := tx.CreateBucket(rowsBucket)
-		_, addedErr := tx.CreateBucket(addedBucket)
-		return errors.Join(rowsErr, addedErr, writeState(tx, s))
+		_, historyErr := tx.CreateBucket(historyBucket)
+		return errors.Join(rowsErr, historyErr, writeState(tx, s))
 	})
 }
 
@@ -146,20 +146,20 @@ func (f *file) update(change func(*bbolt.Tx) error) error {
 // write writes a batch.
 func (f *file) write(b *batch) error { return f.update(b.write) }
 
-// write puts the additions in the place of those before: they are in the rows by now, or have failed. It takes the sum from the
-// transaction, not from memory: after a failed sync the batch before may be in the file or not.
+// write takes from the history what memory has not: purges of batches that have failed, and what is too old. It takes the sum
+// from the transaction, not from memory: after a failed sync the batch before may be in the file or not.
 func (b *batch) write(tx *bbolt.Tx) error {
 	s, err := readState(tx)
 	if err != nil {
 		return err
 	}
-	added, rows := tally{tx.Bucket(addedBucket), &s.sum}, tally{tx.Bucket(rowsBucket), &s.sum}
-	rows.bucket.FillPercent = 0.9 // slots rise
-	if err := added.clear(); err != nil {
+	told, rows := tally{tx.Bucket(historyBucket), &s.sum}, tally{tx.Bucket(rowsBucket), &s.sum}
+	told.bucket.FillPercent, rows.bucket.FillPercent = 0.9, 0.9 // numbers and slots rise
+	if err := told.keep(b.oldest, b.state.marked); err != nil {
 		return err
 	}
-	for i, a := range b.additions {
-		if err := added.put(numberKey(b.first+uint64(i)), a.entry.encode()); err != nil {
+	for _, a := range b.additions {
+		if err := told.put(numberKey(a.record.Number), a.record.encode()); err != nil {
 			return err
 		}
 	}
@@ -174,7 +174,7 @@ func (b *batch) write(tx *bbolt.Tx) error {
 
 func readState(tx *bbolt.Tx) (state, error) {
 	b := tx.Bucket(journalBucket)
-	if b == nil || tx.Bucket(rowsBucket) == nil || tx.Bucket(addedBucket) == nil {
+	if b == nil || tx.Bucket(rowsBucket) == nil || tx.Bucket(historyBucket) == nil {
 		return state{}, fmt.Errorf("state: %w: not a journal", errDamaged)
 	}
 	return decodeState(b.Get(stateKey))
@@ -199,16 +199,26 @@ func (t tally) put(key, value []byte) error {
 	return t.bucket.Put(key, value)
 }
 
-// clear deletes everything.
-func (t tally) clear() error {
+// keep deletes the numbers that are not from oldest to newest.
+func (t tally) keep(oldest, newest uint64) error {
 	c := t.bucket.Cursor()
-	for k, v := c.First(); k != nil; k, v = c.First() {
-		*t.sum -= checksum(k, v)
-		if err := c.Delete(); err != nil {
+	for k, v := c.First(); k != nil && bigEndian.Uint64(k) < oldest; k, v = c.First() {
+		if err := t.delete(c, k, v); err != nil {
+			return err
+		}
+	}
+	for k, v := c.Last(); k != nil && bigEndian.Uint64(k) > newest; k, v = c.Last() {
+		if err := t.delete(c, k, v); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// delete deletes what the cursor is at.
+func (t tally) delete(c *bbolt.Cursor, key, value []byte) error {
+	*t.sum -= checksum(key, value)
+	return c.Delete()
 }
 
 // close lets go of the file. After damage bbolt might wait for ever for its own lock: then the memory map stays, and as that

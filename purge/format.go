@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc64"
+	"time"
 
 	"selvage/cache"
 )
@@ -12,16 +13,19 @@ import (
 // What the file holds. Numbers in keys are big-endian, so that they sort; in values they are little-endian.
 //
 //	journal
-//	    "state"     version 4 bytes, identity 16, reserved 8, all 24, floor 24, transaction 8, sum 8, checksum 8
+//	    "state"     version 4 bytes, identity 16, reserved 8, marked 8, all 24, floor 24, transaction 8, sum 8, checksum 8
 //	rows
 //	    slot 4      table 1, last numbers 24, name
-//	added           purges that came into force after the rows were written
-//	    number 8    kind 1, all 1, then of each selector: table 1, length of the name (uvarint), name
+//	history         the purges by Add; the rows have those with a number up to marked
+//	    number 8    time 8 (ms since 1970), kind 1, all 1, who and why, then of each selector: table 1, name.
+//	                Before each text stands its length (uvarint)
 //
 // bbolt has checksums for its two roots only, so the state carries the number of the transaction that wrote it, which the
-// root has too, and the sum of the checksums of all rows and of all that was added: whatever is lost, altered or from another
-// time, one of the two does not fit.
-const version = 1
+// root has too, and the sum of the checksums of all rows and of the history: whatever is lost, altered or from another time,
+// one of the two does not fit.
+//
+// Version 1 had no history, no prefixes and no globs. It is not read: its journal is put aside, and the cache begins empty.
+const version = 2
 
 var (
 	littleEndian = binary.LittleEndian
@@ -29,7 +33,10 @@ var (
 	ecma         = crc64.MakeTable(crc64.ECMA)
 )
 
-var errDamaged = errors.New("damaged")
+var (
+	errDamaged = errors.New("damaged")
+	errVersion = fmt.Errorf("%w: of another version", errDamaged)
+)
 
 // checksum is what a key and its value add to the sum.
 func checksum(key, value []byte) uint64 {
@@ -74,18 +81,20 @@ func decodeLasts(b []byte) (l lasts) {
 type state struct {
 	identity    [16]byte
 	reserved    uint64 // no number above it has been used
+	marked      uint64 // the rows have all purges of the history up to this one
 	all         lasts
 	floor       lasts
 	transaction uint64
 	sum         uint64
 }
 
-const stateBytes = 4 + 16 + 8 + 2*lastsBytes + 8 + 8 + 8
+const stateBytes = 4 + 16 + 2*8 + 2*lastsBytes + 8 + 8 + 8
 
 func (s *state) encode() []byte {
 	b := littleEndian.AppendUint32(make([]byte, 0, stateBytes), version)
 	b = append(b, s.identity[:]...)
 	b = littleEndian.AppendUint64(b, s.reserved)
+	b = littleEndian.AppendUint64(b, s.marked)
 	b = s.all.append(b)
 	b = s.floor.append(b)
 	b = littleEndian.AppendUint64(b, s.transaction)
@@ -94,14 +103,18 @@ func (s *state) encode() []byte {
 }
 
 func decodeState(b []byte) (s state, err error) {
+	if len(b) >= 4 && len(b) != stateBytes && littleEndian.Uint32(b) != version {
+		return s, fmt.Errorf("state: %w: format version %d, this program reads %d", errVersion, littleEndian.Uint32(b), version)
+	}
 	if len(b) != stateBytes || crc64.Checksum(b[:stateBytes-8], ecma) != littleEndian.Uint64(b[stateBytes-8:]) {
 		return s, fmt.Errorf("state: %w", errDamaged)
 	}
 	if v := littleEndian.Uint32(b); v != version {
-		return s, fmt.Errorf("state: %w: format version %d, want %d", errDamaged, v, version)
+		return s, fmt.Errorf("state: %w: format version %d, this program reads %d", errVersion, v, version)
 	}
 	s.identity, b = [16]byte(b[4:20]), b[20:]
 	s.reserved, b = littleEndian.Uint64(b), b[8:]
+	s.marked, b = littleEndian.Uint64(b), b[8:]
 	s.all, b = decodeLasts(b), b[lastsBytes:]
 	s.floor, b = decodeLasts(b), b[lastsBytes:]
 	s.transaction, s.sum = littleEndian.Uint64(b), littleEndian.Uint64(b[8:])
@@ -118,7 +131,7 @@ func (r *row) encode() []byte {
 }
 
 func decodeRow(key, value []byte) (*row, error) {
-	if len(key) != 4 || len(value) <= 1+lastsBytes || table(value[0]) > byURL {
+	if len(key) != 4 || len(value) <= 1+lastsBytes || table(value[0]) >= tableCount {
 		return nil, fmt.Errorf("row %x: %w", key, errDamaged)
 	}
 	l := decodeLasts(value[1:])
@@ -129,38 +142,66 @@ func decodeRow(key, value []byte) (*row, error) {
 	}, nil
 }
 
-func (e *Entry) encode() []byte {
-	b := []byte{byte(e.Kind), 0}
-	if e.All {
-		b[1] = 1
+func (r *Record) encode() []byte {
+	b := littleEndian.AppendUint64(nil, uint64(r.Time.UnixMilli()))
+	b = append(b, byte(r.Kind), 0)
+	if r.All {
+		b[9] = 1
 	}
-	for s := range e.selectors {
-		b = append(b, byte(s.table))
-		b = binary.AppendUvarint(b, uint64(len(s.name)))
-		b = append(b, s.name...)
+	b = appendText(appendText(b, r.By), r.Why)
+	for s := range r.selectors {
+		b = appendText(append(b, byte(s.table)), s.name)
 	}
 	return b
 }
 
-// decodeEntry returns an Entry that Add would take.
-func decodeEntry(b []byte) (e Entry, err error) {
-	if len(b) < 2 || b[1] > 1 {
-		return e, fmt.Errorf("purge: %w", errDamaged)
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
+}
+
+// decodeRecord returns a purge that Add would take.
+func decodeRecord(key, value []byte) (r Record, err error) {
+	if len(key) != 8 || len(value) < 10 || value[9] > 1 {
+		return r, fmt.Errorf("purge %x: %w", key, errDamaged)
 	}
-	e.Kind, e.All = cache.Verdict(b[0]), b[1] == 1
-	tables := [...]*[]string{bySite: &e.Sites, byHost: &e.Hosts, byTag: &e.Tags, byURL: &e.URLs}
-	for b = b[2:]; len(b) > 0; {
-		length, n := binary.Uvarint(b[1:])
-		if int(b[0]) >= len(tables) || n <= 0 || length > uint64(len(b)-1-n) {
-			return e, fmt.Errorf("purge: %w", errDamaged)
+	r.Number, r.Time = bigEndian.Uint64(key), time.UnixMilli(int64(littleEndian.Uint64(value))).UTC()
+	r.Kind, r.All = cache.Verdict(value[8]), value[9] == 1
+	if err := r.decodeTexts(value[10:]); err != nil {
+		return r, fmt.Errorf("purge %x: %w", key, err)
+	}
+	if err := r.check(); err != nil {
+		return r, fmt.Errorf("purge %x: %w: %w", key, errDamaged, err)
+	}
+	return r, nil
+}
+
+func (r *Record) decodeTexts(b []byte) error {
+	var ok bool
+	for _, word := range []*string{&r.By, &r.Why} {
+		if *word, b, ok = cutText(b); !ok {
+			return errDamaged
 		}
-		name := b[1+n:][:length]
-		names := tables[b[0]]
-		*names = append(*names, string(name))
-		b = b[1+n+len(name):]
 	}
-	if err := e.check(); err != nil {
-		return e, fmt.Errorf("purge: %w: %w", errDamaged, err)
+	for len(b) > 0 {
+		in := table(b[0])
+		if in >= tableCount {
+			return errDamaged
+		}
+		var name string
+		if name, b, ok = cutText(b[1:]); !ok {
+			return errDamaged
+		}
+		*r.names(in) = append(*r.names(in), name)
 	}
-	return e, nil
+	return nil
+}
+
+// cutText takes a text off the front of b.
+func cutText(b []byte) (text string, rest []byte, ok bool) {
+	length, n := binary.Uvarint(b)
+	if n <= 0 || length > uint64(len(b)-n) {
+		return "", nil, false
+	}
+	end := n + int(length)
+	return string(b[n:end]), b[end:], true
 }

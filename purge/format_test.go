@@ -4,6 +4,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 
 	"selvage/cache"
 )
@@ -12,7 +13,7 @@ var everyKind = marks{{last: 3}, {last: 1 << 40}, {last: 7}}
 
 func TestStateIsReadAsWritten(t *testing.T) {
 	want := state{
-		identity: [16]byte{1, 15: 16}, reserved: 1 << 50, all: lasts{1, 2, 3}, floor: lasts{4, 5, 6},
+		identity: [16]byte{1, 15: 16}, reserved: 1 << 50, marked: 1 << 49, all: lasts{1, 2, 3}, floor: lasts{4, 5, 6},
 		transaction: 7, sum: 1<<64 - 1,
 	}
 	got, err := decodeState(want.encode())
@@ -56,26 +57,27 @@ func FuzzDecodeRow(f *testing.F) {
 	})
 }
 
-func FuzzDecodeEntry(f *testing.F) {
+func FuzzDecodeRecord(f *testing.F) {
 	for _, e := range []Entry{
-		{Kind: cache.Hard, All: true},
+		{Kind: cache.Hard, All: true, By: "uid 1000", Why: "release 7"},
 		{Kind: cache.Soft, Tags: []string{"a", "b"}, Hosts: []string{"www.example.com"}},
 		{Kind: cache.MustValidate, Sites: []string{"shop"}, URLs: []string{page.URL}},
+		{Kind: cache.Hard, Prefixes: []string{"www.example.com/blog/"}, Globs: []string{"*.example.com/*/print?*"}},
 		{Kind: cache.Hard, Tags: []string{""}},
 	} {
-		f.Add(e.encode())
+		f.Add(numberKey(7), (&Record{Time: time.UnixMilli(1), Entry: e}).encode())
 	}
-	f.Add([]byte{3, 0, 3, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, 'a'}) // a name of 2⁶³ bytes
-	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := decodeEntry(b)
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		r, err := decodeRecord(key, value)
 		if err != nil {
 			return
 		}
-		if err := e.check(); err != nil {
-			t.Errorf("%+v is read, though Add refuses it: %v", e, err)
+		if err := r.check(); err != nil {
+			t.Errorf("%+v is read, though Add refuses it: %v", r, err)
 		}
-		if again, err := decodeEntry(e.encode()); err != nil || !reflect.DeepEqual(again, e) {
-			t.Errorf("%+v, %v, want %+v", again, err, e)
+		again, err := decodeRecord(numberKey(r.Number), r.encode())
+		if err != nil || !reflect.DeepEqual(again, r) {
+			t.Errorf("%+v, %v, want %+v", again, err, r)
 		}
 	})
 }

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -39,6 +41,13 @@ func TestSelectors(t *testing.T) {
 		{"a tag that only begins like one of its own", Entry{Kind: cache.Hard, Tags: []string{"product"}}, cache.Valid},
 		{"its URL", Entry{Kind: cache.Hard, URLs: []string{"www.example.com/a?b=1"}}, cache.Hard},
 		{"its path with another query", Entry{Kind: cache.Hard, URLs: []string{"www.example.com/a"}}, cache.Valid},
+		{"a prefix of its URL", Entry{Kind: cache.Hard, Prefixes: []string{"www.example.com/"}}, cache.Hard},
+		{"a prefix that ends within a segment", Entry{Kind: cache.Hard, Prefixes: []string{"www.exa"}}, cache.Hard},
+		{"a prefix that is the whole", Entry{Kind: cache.Soft, Prefixes: []string{page.URL}}, cache.Soft},
+		{"a prefix that goes on beyond it", Entry{Kind: cache.Hard, Prefixes: []string{page.URL + "2"}}, cache.Valid},
+		{"a glob", Entry{Kind: cache.Hard, Globs: []string{"*.example.com/a?*"}}, cache.Hard},
+		{"a glob without a star, which is its URL", Entry{Kind: cache.Hard, Globs: []string{page.URL}}, cache.Hard},
+		{"a glob that takes a part of it alone", Entry{Kind: cache.Hard, Globs: []string{"*/a"}}, cache.Valid},
 		{"a URL that reads like its host", Entry{Kind: cache.Hard, URLs: []string{"www.example.com"}}, cache.Valid},
 		{"a tag that reads like its site", Entry{Kind: cache.Hard, Tags: []string{"shop"}}, cache.Valid},
 		{"several selectors, the last of which matches",
@@ -112,6 +121,13 @@ func TestAddRefuses(t *testing.T) {
 		{"no kind", Entry{All: true}, errKind},
 		{"a kind beyond hard", Entry{Kind: cache.Hard + 1, All: true}, errKind},
 		{"no selector", Entry{Kind: cache.Hard}, errEmpty},
+		{"an empty prefix, which would be everything", Entry{Kind: cache.Hard, Prefixes: []string{""}}, errNoName},
+		{"an empty glob", Entry{Kind: cache.Hard, Globs: []string{""}}, errNoName},
+		{"too many names", Entry{Kind: cache.Hard, URLs: manyURLs(MaxNames), Tags: []string{"a"}}, errMany},
+		{"a URL that no request can have", Entry{Kind: cache.Hard, URLs: []string{strings.Repeat("a", maxNameBytes+1)}}, errLong},
+		{"a prefix of many bytes", Entry{Kind: cache.Hard, Prefixes: []string{strings.Repeat("a", maxPatternBytes+1)}}, errLong},
+		{"a glob of many bytes", Entry{Kind: cache.Hard, Globs: []string{strings.Repeat("*", maxPatternBytes+1)}}, errLong},
+		{"a reason of many bytes", Entry{Kind: cache.Hard, All: true, Why: strings.Repeat("a", maxWordBytes+1)}, errAnybody},
 		{"an empty name", Entry{Kind: cache.Hard, Tags: []string{"a", ""}}, errNoName},
 		{"an empty name beside all", Entry{Kind: cache.Hard, All: true, URLs: []string{""}}, errNoName},
 	} {
@@ -130,13 +146,13 @@ func TestAddRefuses(t *testing.T) {
 // RFC 9111, section 4.4: the target URI, and what Location and Content-Location name, in one purge.
 func TestInvalidateIsOneMustValidatePurge(t *testing.T) {
 	j := NewJournal()
-	if got := j.Invalidate("www.example.com/other", page.URL); got != 1 || j.Applied() != 1 {
+	if got := j.Invalidate([]string{"www.example.com/other", page.URL}, nil); got != 1 || j.Applied() != 1 {
 		t.Errorf("Invalidate = %d and Applied = %d, want 1 and 1", got, j.Applied())
 	}
 	if got := j.Verdict(page, 0, 1); got != cache.MustValidate {
 		t.Errorf("Verdict = %d, want must-validate", got)
 	}
-	if got := j.Invalidate(); got != 1 {
+	if got := j.Invalidate(nil, nil); got != 1 {
 		t.Errorf("Invalidate of nothing = %d, want 1, the newest number", got)
 	}
 }
@@ -171,6 +187,12 @@ func TestCollectingRaisesTheFloor(t *testing.T) {
 	}
 }
 
+// numbered is a purge and the number it was given.
+type numbered struct {
+	number uint64
+	entry  Entry
+}
+
 // model is the journal as one would explain it: a list of all entries.
 type model []numbered
 
@@ -185,19 +207,33 @@ func (m model) verdict(t *cache.Target, after, upTo uint64) cache.Verdict {
 }
 
 func matches(e *Entry, t *cache.Target) bool {
+	taken := func(pattern string) bool { return globMatches(pattern, t.URL) }
+	starts := func(prefix string) bool { return strings.HasPrefix(t.URL, prefix) }
+	if slices.ContainsFunc(e.Globs, taken) || slices.ContainsFunc(e.Prefixes, starts) {
+		return true
+	}
 	return e.All || slices.Contains(e.Sites, t.Site) || slices.Contains(e.Hosts, t.Host) || slices.Contains(e.URLs, t.URL) ||
 		slices.ContainsFunc(t.Tags, func(tag string) bool { return slices.Contains(e.Tags, tag) })
 }
 
+// globMatches is what a glob means, in so many words.
+func globMatches(pattern, url string) bool {
+	literals := strings.Split(pattern, "*")
+	for i := range literals {
+		literals[i] = regexp.QuoteMeta(literals[i])
+	}
+	return regexp.MustCompile(`(?s)\A` + strings.Join(literals, ".*") + `\z`).MatchString(url)
+}
+
 // Random purges and questions. For a reader who begins now the journal agrees with the model, as long as its object is not
-// below the floor; it is never milder than the model, for anyone.
+// below the floor and no glob was shortened; it is never milder than the model, for anyone.
 func TestJournalAgainstModel(t *testing.T) {
-	for _, limit := range []int{1, 3, 8, maxRows} {
+	for _, limit := range []struct{ rows, globs int }{{1, 9}, {3, 9}, {8, 9}, {8, 1}, {maxRows, 2}, {maxRows, maxGlobs}} {
 		for seed := range uint64(60) {
-			t.Run(fmt.Sprintf("rows=%d/seed=%d", limit, seed), func(t *testing.T) {
-				r := rand.New(rand.NewPCG(seed, uint64(limit)))
+			t.Run(fmt.Sprintf("rows=%d/globs=%d/seed=%d", limit.rows, limit.globs, seed), func(t *testing.T) {
+				r := rand.New(rand.NewPCG(seed, uint64(limit.rows)))
 				j, m := NewJournal(), model(nil)
-				j.maxRows = limit
+				j.maxRows, j.maxGlobs = limit.rows, limit.globs
 				for range 60 {
 					e := randomEntry(r)
 					m = append(m, numbered{mustAdd(t, j, e), e})
@@ -216,7 +252,7 @@ func compare(t *testing.T, r *rand.Rand, j *Journal, m model) {
 	target, applied, floor := randomTarget(r), j.Applied(), j.floorNumber()
 	after := m.randomNumber(r, 0, applied)
 	got, want := j.Verdict(target, after, applied), m.verdict(target, after, applied)
-	if got < want || (got > want && after >= floor) {
+	if got < want || (got > want && after >= floor && j.maxGlobs == maxGlobs) {
 		t.Fatalf("Verdict(%+v) in (%d, %d] = %d, want %d (floor %d)", *target, after, applied, got, want, floor)
 	}
 	earlier := m.randomNumber(r, j.Reserved(), applied)
@@ -248,20 +284,33 @@ func randomEntry(r *rand.Rand) Entry {
 			e.All = true
 		case 1, 2:
 			e.Sites = append(e.Sites, name)
-		case 3, 4:
+		case 3:
 			e.Hosts = append(e.Hosts, name)
-		case 5, 6, 7, 8:
+		case 4, 5, 6:
 			e.Tags = append(e.Tags, name)
+		case 7, 8, 9:
+			e.Prefixes = append(e.Prefixes, randomText(r, "abc"))
+		case 10, 11, 12:
+			e.Globs = append(e.Globs, randomText(r, "abc*"))
 		default:
-			e.URLs = append(e.URLs, name)
+			e.URLs = append(e.URLs, randomText(r, "abc"))
 		}
 	}
 	return e
 }
 
+// randomText returns one to three of the given letters.
+func randomText(r *rand.Rand, letters string) string {
+	text := make([]byte, 1+r.IntN(3))
+	for i := range text {
+		text[i] = letters[r.IntN(len(letters))]
+	}
+	return string(text)
+}
+
 func randomTarget(r *rand.Rand) *cache.Target {
 	name := func() string { return string(rune('a' + r.IntN(5))) }
-	t := &cache.Target{Site: name(), Host: name(), URL: name()}
+	t := &cache.Target{Site: name(), Host: name(), URL: randomText(r, "abc")}
 	for range r.IntN(3) {
 		t.Tags = append(t.Tags, name())
 	}
@@ -278,7 +327,7 @@ func TestAPurgeHoldsOnceAcknowledged(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(w)))
 			for range 2000 {
 				target := randomTarget(r)
-				number := j.Invalidate(target.URL, "always")
+				number := j.Invalidate([]string{target.URL, "always"}, nil)
 				if got := j.Verdict(target, number-1, number); got < cache.MustValidate {
 					t.Errorf("Verdict in (%d, %d] = %d, want must-validate at least", number-1, number, got)
 				}
@@ -302,9 +351,30 @@ func TestAPurgeHoldsOnceAcknowledged(t *testing.T) {
 	}
 }
 
+// Clients choose URLs, and an unsafe request leaves a row for its own.
+func TestLongNamesAreKeptShort(t *testing.T) {
+	j := NewJournal()
+	long := strings.Repeat("a", 16<<10)
+	number := j.Invalidate([]string{long}, nil)
+	for s := range j.rows {
+		if len(s.name) > maxPlainBytes {
+			t.Errorf("a row has a name of %d bytes, want %d at most", len(s.name), maxPlainBytes)
+		}
+	}
+	if got := j.Verdict(&cache.Target{URL: long}, 0, number); got != cache.MustValidate {
+		t.Errorf("Verdict = %v, want must-validate", got)
+	}
+	if got := j.Verdict(&cache.Target{URL: long[1:]}, 0, number); got != cache.Valid {
+		t.Errorf("Verdict of another long URL = %v, want valid", got)
+	}
+}
+
 func TestVerdictDoesNotAllocate(t *testing.T) {
 	j := NewJournal()
-	number := mustAdd(t, j, Entry{Kind: cache.Soft, Tags: page.Tags, URLs: []string{page.URL}})
+	number := mustAdd(t, j, Entry{
+		Kind: cache.Soft, Tags: page.Tags, URLs: []string{page.URL},
+		Prefixes: []string{"www", "www.example.com/", page.URL}, Globs: []string{"*a*b*", "www*"},
+	})
 	if n := testing.AllocsPerRun(100, func() { j.Verdict(page, 0, number) }); n != 0 {
 		t.Errorf("Verdict allocates %v times, want 0", n)
 	}
@@ -313,7 +383,7 @@ func TestVerdictDoesNotAllocate(t *testing.T) {
 func BenchmarkVerdict(b *testing.B) {
 	j := NewJournal()
 	for i := range 100_000 {
-		j.Invalidate(fmt.Sprintf("www.example.com/%d", i))
+		j.Invalidate([]string{fmt.Sprintf("www.example.com/%d", i)}, nil)
 	}
 	applied := j.Applied()
 	for _, bb := range []struct {

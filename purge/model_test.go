@@ -48,6 +48,7 @@ func (h *house) step(r *rand.Rand) {
 	switch r.IntN(8) {
 	case 0:
 		mustClose(h.t, h.journal)
+		h.unwritten = 0
 		h.open(h.path)
 	case 1:
 		h.open(write(h.t, image(h.t, h.journal)))
@@ -61,7 +62,7 @@ func (h *house) step(r *rand.Rand) {
 	case 3, 4:
 		urls := []string{string(rune('a' + r.IntN(5)))}
 		e := Entry{Kind: cache.MustValidate, URLs: urls}
-		h.model = append(h.model, numbered{h.journal.Invalidate(urls...), e})
+		h.model = append(h.model, numbered{h.journal.Invalidate(urls, nil), e})
 		h.unwritten++
 	default:
 		e := randomEntry(r)

@@ -87,7 +87,7 @@ func TestReopenedJournalKnowsItsPurges(t *testing.T) {
 	identity := j.Identity()
 	soft := mustAdd(t, j, Entry{Kind: cache.Soft, Tags: []string{"front"}})
 	hard := mustAdd(t, j, Entry{Kind: cache.Hard, URLs: []string{page.URL}, Tags: []string{"other"}})
-	must := j.Invalidate(page.URL)
+	must := j.Invalidate([]string{page.URL}, nil)
 	mustClose(t, j)
 
 	j = mustOpen(t, path)
@@ -178,7 +178,7 @@ func TestKilledAtAnyTimeNothingAcknowledgedIsLost(t *testing.T) {
 	for range 20 {
 		acknowledged := m
 		if r.IntN(3) == 0 {
-			j.Invalidate("unwritten", "too")
+			j.Invalidate([]string{"unwritten", "too"}, nil)
 		}
 		e := randomEntry(r)
 		m = append(m, numbered{mustAdd(t, j, e), e})
@@ -231,7 +231,7 @@ func targetOf(s selector) *cache.Target {
 	case byTag:
 		return &cache.Target{Tags: []string{s.name}}
 	}
-	return &cache.Target{URL: s.name}
+	return &cache.Target{URL: strings.ReplaceAll(s.name, "*", "")} // a star may stand for nothing
 }
 
 const testPage = 4096
@@ -256,7 +256,7 @@ func TestDamageIsNeverServed(t *testing.T) {
 	for i := range 300 {
 		e := randomEntry(r)
 		e.Tags = append(e.Tags, fmt.Sprintf("tag-%d-%s", i, strings.Repeat("x", 50)))
-		m = append(m, numbered{j.apply(&e), e})
+		m = append(m, numbered{j.apply(Record{Entry: e}), e})
 	}
 	if err := j.flush(); err != nil {
 		t.Fatal(err)
@@ -278,8 +278,8 @@ func TestDamageIsNeverServed(t *testing.T) {
 // A row that is altered is nothing that bbolt would notice.
 func TestDamageInARowIsFound(t *testing.T) {
 	j := mustOpen(t, journalPath(t))
-	j.Invalidate("/before")
-	number := j.Invalidate(page.URL)
+	j.Invalidate([]string{"/before"}, nil)
+	number := j.Invalidate([]string{page.URL}, nil)
 	if err := j.flush(); err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +305,7 @@ func TestALostWriteIsFound(t *testing.T) {
 	j := mustOpen(t, journalPath(t))
 	for range 12 {
 		before := image(t, j)
-		last := numbered{j.Invalidate(page.URL), Entry{Kind: cache.MustValidate, URLs: []string{page.URL}}}
+		last := numbered{j.Invalidate([]string{page.URL}, nil), Entry{Kind: cache.MustValidate, URLs: []string{page.URL}}}
 		if err := j.flush(); err != nil {
 			t.Fatal(err)
 		}
@@ -432,4 +432,25 @@ func TestOneProcessHasTheFile(t *testing.T) {
 		mustClose(t, j)
 		expectInForce(t, mustOpen(t, path), numbered{number, Entry{Kind: cache.Hard, URLs: []string{page.URL}}})
 	})
+}
+
+// A file of the version before is put aside, and said to be one.
+func TestAnotherVersionIsPutAside(t *testing.T) {
+	path := journalPath(t)
+	j := mustOpen(t, path)
+	identity := j.Identity()
+	older := littleEndian.AppendUint32(nil, 1)
+	older = append(older, make([]byte, stateBytes-8-4)...)
+	err := j.ledger.file.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(journalBucket).Put(stateKey, older) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	j = mustOpen(t, write(t, image(t, j)))
+	found := j.Recovered()
+	if !errors.Is(found.Damage, errVersion) || !strings.Contains(found.Damage.Error(), "format version 1, this program reads 2") {
+		t.Errorf("Damage = %v, want it to name both versions", found.Damage)
+	}
+	if _, err := os.Stat(found.Aside); err != nil || j.Identity() == identity || !found.Fresh {
+		t.Errorf("aside: %v; Recovered = %+v", err, found)
+	}
 }

@@ -2,7 +2,6 @@ package purge
 
 import (
 	"cmp"
-	"container/list"
 	"fmt"
 	"slices"
 
@@ -13,13 +12,7 @@ import (
 type contents struct {
 	state state
 	rows  []*row // by slot
-	added []numbered
-}
-
-// numbered is a purge that was added after the rows were last written.
-type numbered struct {
-	number uint64
-	entry  Entry
+	told  []Record
 }
 
 // read reads everything, and believes it only if the sum fits.
@@ -47,9 +40,9 @@ func (c *contents) read(tx *bbolt.Tx) (err error) {
 	if err != nil {
 		return err
 	}
-	err = tx.Bucket(addedBucket).ForEach(func(k, v []byte) error {
+	err = tx.Bucket(historyBucket).ForEach(func(k, v []byte) error {
 		sum += checksum(k, v)
-		return c.readAdded(k, v)
+		return c.readRecord(k, v)
 	})
 	if err == nil && (sum != c.state.sum || uint64(tx.ID()) != c.state.transaction) {
 		err = fmt.Errorf("parts that do not fit: %w", errDamaged)
@@ -89,39 +82,33 @@ func (c *contents) readRow(k, v []byte) error {
 	return nil
 }
 
-func (c *contents) readAdded(k, v []byte) error {
-	if len(k) != 8 {
-		return fmt.Errorf("purge %x: %w", k, errDamaged)
+func (c *contents) readRecord(k, v []byte) error {
+	r, err := decodeRecord(k, v)
+	if err == nil {
+		c.told = append(c.told, r)
 	}
-	e, err := decodeEntry(v)
-	if err != nil {
-		return err
-	}
-	c.added = append(c.added, numbered{bigEndian.Uint64(k), e})
-	return nil
+	return err
 }
 
-// replay returns the journal that has been written. What was added after the rows is marked again, under its own numbers, and
-// goes into the rows with the next batch.
+// replay returns the journal that has been written. Purges that the rows do not have yet are marked again, under their own
+// numbers, and go into the rows with the next batch.
 func replay(c *contents, maxRows int, l *ledger) *Journal {
-	j := &Journal{
-		identity:  c.state.identity,
-		maxRows:   maxRows,
-		reserved:  c.state.reserved,
-		recovered: Recovery{Rows: len(c.rows), Added: len(c.added)},
-		ledger:    l,
-		rows:      make(map[selector]*list.Element, len(c.rows)),
-		aged:      list.New(),
-		all:       c.state.all.marks(),
-		floor:     c.state.floor.marks(),
-	}
+	j := newJournal(maxRows)
+	j.identity, j.reserved, j.ledger = c.state.identity, c.state.reserved, l
+	j.recovered.Rows = len(c.rows)
+	j.all, j.floor = c.state.all.marks(), c.state.floor.marks()
 	slices.SortFunc(c.rows, func(a, b *row) int { return cmp.Compare(a.marks.newest(), b.marks.newest()) })
 	for _, r := range c.rows {
-		j.rows[r.selector] = j.aged.PushBack(r)
+		j.putInLocked(j.aged.PushBack(r), r.selector)
 	}
-	for _, a := range c.added {
-		j.markOrdered(&a.entry, a.number)
+	for _, r := range c.told {
+		j.history.add(r)
+		if r.Number > c.state.marked {
+			j.recovered.Added++
+			j.markEntry(&r.Entry, r.Number, j.rewriteOrdered)
+		}
 	}
 	j.applied.Store(j.reserved)
+	j.changed <- struct{}{} // what was removed by the last run may still be to be reclaimed
 	return j
 }

@@ -42,7 +42,7 @@ func (c *configText) mention(name string) {
 
 // compose completes what the scenario says with what every scenario has: two listeners, an access log in JSON, one
 // site for example.com, and for each origin its name as its URL.
-func (c configText) compose(logFile string) string {
+func (c configText) compose(m *mode, logFile string) string {
 	var out strings.Builder
 	has := func(key string) bool {
 		return slices.ContainsFunc(c.full, func(l string) bool { return strings.HasPrefix(l, key+":") })
@@ -53,6 +53,9 @@ func (c configText) compose(logFile string) string {
 	}
 	if !has("log") {
 		fmt.Fprintf(&out, "log: {format: json, file: %q}\n", logFile)
+	}
+	if m.lane != "" && !has("fast_lane") {
+		fmt.Fprintf(&out, "fast_lane: %q\n", m.lane)
 	}
 	if !has("origins") {
 		out.WriteString("origins:\n")
@@ -93,7 +96,7 @@ func (p *scriptParser) reload(b statement) error {
 	}
 	*to = yamlLines(b)
 	p.add(b, func(s *stage) error {
-		err := s.node.reload(c.compose(s.log.file))
+		err := s.node.reload(c.compose(s.mode, s.log.file))
 		switch {
 		case refused && err == nil:
 			return fmt.Errorf("reload = nil, want it refused")

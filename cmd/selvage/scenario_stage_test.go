@@ -33,12 +33,17 @@ type subject interface {
 type startSubject func(n *memoryNetwork, config string) (subject, error)
 
 // mode is a way in which clients speak, unless a scenario says otherwise.
-type mode struct{ over, scheme, version string }
+type mode struct {
+	over, scheme, version string
+	lane                  string // fast_lane, if the scenario does not say it
+}
 
 // scenarioModes are the ways every scenario is played: the answers must be the same.
 var scenarioModes = map[string]*mode{
-	"h1": {"http", "http", "1.1"},
-	"h2": {"h2", "https", "2"},
+	"h1":      {over: "http", scheme: "http", version: "1.1"},
+	"h1-slow": {over: "http", scheme: "http", version: "1.1", lane: "off"},
+	"tls":     {over: "https", scheme: "https", version: "1.1"},
+	"h2":      {over: "h2", scheme: "https", version: "2"},
 }
 
 // stage is a scenario being played.
@@ -65,7 +70,7 @@ func (sc *scenario) play(m *mode, logFile string, start startSubject) error {
 			return err
 		}
 	}
-	n, err := start(s.network, sc.config.compose(logFile))
+	n, err := start(s.network, sc.config.compose(m, logFile))
 	if err != nil {
 		s.stopOrigins()
 		return fmt.Errorf("%s: start: %w", sc.file, err)

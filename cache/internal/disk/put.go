@@ -45,6 +45,10 @@ func (t *Tier) Remove(n Name) {
 	t.forget(i, 0, n)
 }
 
+// Discard forgets the record of a name that is at a location, but may find it again after a crash: whoever calls this knows
+// then as well that it is of no use. It costs no write.
+func (t *Tier) Discard(n Name, at Location) { t.forget(n.id(), at, Name{}) }
+
 // forget takes the record of a name out of sight, at once, and off the disk; only the one at a location unless that
 // is 0. It is never refused for want of room.
 func (t *Tier) forget(i id, at Location, n Name) {

@@ -30,6 +30,12 @@ func (t *Tier) Lookup(n Name) (Ref, bool) {
 	return Ref{placed{i, s}}, true
 }
 
+// Holds reports whether Lookup would find a record, without using it.
+func (t *Tier) Holds(n Name) bool {
+	s, ok := t.table.find(n.id())
+	return ok && t.shown(s)
+}
+
 // shown reports whether the record of a slot may be found.
 func (t *Tier) shown(s slot) bool {
 	return s.flags&(removed|leaving) == 0 && t.resets.Load() == 0 && !t.off() && (s.at.segment() >= t.born || t.ready.Load())

@@ -64,9 +64,17 @@ func (t *Tier) inOrder() []placed {
 // Each reads the head of every record and calls f with it, until f returns false or ctx ends. Records that come or go
 // meanwhile are seen or not.
 func (t *Tier) Each(ctx context.Context, f func(*Record, Location) bool) error {
+	return t.Walk(ctx, func(uint64) bool { return true }, f)
+}
+
+// Walk is Each for the records whose names have a hash that want says yes to; the others are not read.
+func (t *Tier) Walk(ctx context.Context, want func(hash uint64) bool, f func(*Record, Location) bool) error {
 	for _, p := range t.inOrder() {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if !want(p.hash) {
+			continue
 		}
 		c, err := t.readCommit(p.slot)
 		if err == nil && c.id() == p.id && !f(&c.Record, p.at) {
@@ -74,6 +82,20 @@ func (t *Tier) Each(ctx context.Context, f func(*Record, Location) bool) error {
 		}
 	}
 	return nil
+}
+
+// Sample reads the heads of records chosen at random, some perhaps twice, and calls f with them, until f returns false.
+func (t *Tier) Sample(f func(*Record, Location) bool) {
+	for t.table.count.Load() > 0 {
+		p, ok := t.table.any()
+		if !ok || !t.shown(p.slot) {
+			continue
+		}
+		c, err := t.readCommit(p.slot)
+		if err == nil && c.id() == p.id && !f(&c.Record, p.at) {
+			return
+		}
+	}
 }
 
 // Report is what Scrub has found.

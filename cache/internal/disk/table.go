@@ -2,6 +2,7 @@ package disk
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 )
@@ -116,6 +117,17 @@ func (t *table) move(i id, was Location, n slot) bool {
 	}
 	s.m[i] = n
 	return true
+}
+
+// any returns a slot of some shard, chosen at random, or none.
+func (t *table) any() (placed, bool) {
+	s := &t.shards[rand.N(shards)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, found := range s.m { // Go begins anywhere
+		return placed{i, found}, true
+	}
+	return placed{}, false
 }
 
 // take removes the slot of an id; the one at a location only, unless that is 0.

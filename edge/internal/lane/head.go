@@ -2,6 +2,7 @@ package lane
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 )
 
@@ -19,7 +20,7 @@ type head struct {
 	host      span
 	hosts     int
 	index     []fieldSpan
-	special   bool // a field asks for more than an answer
+	special   bool // the method or a field asks for more than an answer
 
 	lengths   int
 	length    int64 // announced by Content-Length
@@ -28,9 +29,17 @@ type head struct {
 }
 
 // span is a part of the head, by offsets: the buffer beneath may move while the head arrives.
-type span struct{ from, to int }
+type span struct{ from, to int32 }
+
+func spanOf(from, to int) span { return span{int32(from), int32(to)} }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
+
+// after returns s as seen from at bytes before.
+func (s span) after(at int) span { return span{s.from + int32(at), s.to + int32(at)} }
+
+// maxHead is what offsets can tell apart, whatever the limits say.
+const maxHead = math.MaxInt32
 
 // fieldSpan is a field line.
 type fieldSpan struct{ name, value span }
@@ -70,7 +79,7 @@ func (h *head) scan(buf []byte) (whole bool, f *fault) {
 
 // horizon is how far scan may look before a limit is passed. The limits count line ends.
 func (h *head) horizon() int {
-	limit := h.limits.Head
+	limit := min(h.limits.Head, maxHead)
 	if h.fields < 0 {
 		limit = min(limit, h.limits.RequestLine)
 	}
@@ -109,12 +118,13 @@ func (h *head) requestLine(line []byte, at int) *fault {
 		// there is no resource that could allow it.
 		return faultConnect
 	}
-	h.method = span{at, at + len(method)}
-	h.target = span{h.method.to + 1, h.method.to + 1 + len(target)}
+	h.special = string(method) != "GET" && string(method) != "HEAD"
+	h.method = spanOf(at, at+len(method))
+	h.target = spanOf(at+len(method)+1, at+len(line)-len(version)-1)
 	authority, f := checkTarget(string(method), target)
 	if authority != nil {
 		from := at + len(method) + 1 + bytes.Index(target, []byte("//")) + 2
-		h.authority = span{from, from + len(authority)}
+		h.authority = spanOf(from, from+len(authority))
 	}
 	return f
 }
@@ -133,22 +143,26 @@ func (h *head) checkVersion(v []byte) *fault {
 	return nil
 }
 
+// lengthsWatched are the lengths of the names that field looks at.
+var lengthsWatched = [...]bool{4: true, 6: true, 7: true, 10: true, 14: true, 17: true}
+
 func (h *head) field(line []byte, at int) *fault {
 	if h.fields++; h.fields > h.limits.Fields {
 		return faultManyFields
 	}
-	name, value, f := field(line)
+	nameSpan, valueSpan, f := field(line)
 	if f != nil {
 		return f
 	}
-	// bytes.Trim returns a part of what it is given, or nil.
-	end := at + len(bytes.TrimRight(line, " \t"))
-	where := span{end - len(value), end}
-	h.index = append(h.index, fieldSpan{span{at, at + len(name)}, where})
+	h.index = append(h.index, fieldSpan{nameSpan.after(at), valueSpan.after(at)})
+	name, value := nameSpan.of(line), valueSpan.of(line)
+	if len(name) < len(lengthsWatched) && !lengthsWatched[len(name)] {
+		return nil
+	}
 	switch {
 	case named(name, "host"):
 		h.hosts++
-		h.host = where
+		h.host = valueSpan.after(at)
 		if !isHost(value) {
 			return faultHost
 		}

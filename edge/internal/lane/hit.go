@@ -64,62 +64,36 @@ func lower(c byte) byte {
 	return c
 }
 
-// Writer takes answers. What is small is gathered, so that those to pipelined requests leave in one write.
-type Writer struct {
-	conn *conn
-	buf  []byte
-	err  error // of a write; what comes after it goes nowhere
-}
-
-// Buffer returns what is gathered: append a head to it, and give the result to Gather.
-func (w *Writer) Buffer() []byte { return w.buf }
-
-// Gather takes what Buffer returned with more at its end.
-func (w *Writer) Gather(b []byte) { w.buf = b }
-
-// Write takes a piece of a body. It does not keep it.
-func (w *Writer) Write(p []byte) (int, error) {
-	w.buf = append(w.buf, p...)
-	if len(w.buf) >= gatherBytes {
-		w.flush()
-	}
-	return len(p), w.err
-}
-
-// gatherBytes is how much is gathered before it is written.
-const gatherBytes = 16 << 10
-
-func (w *Writer) flush() {
-	if w.err == nil && len(w.buf) > 0 {
-		_, w.err = w.conn.stream.Write(w.buf)
-	}
-	w.buf = w.buf[:0]
-}
-
 // answer has the Answerer try a whole head. False: it is for net/http.
 func (c *conn) answer() bool {
-	ask := c.link.srv.cfg.Answer
-	if ask == nil || !c.head.plain() || c.link.srv.draining.Load() {
+	w, srv := c.work, c.link.srv
+	if srv.cfg.Answer == nil || !w.head.plain() || srv.draining.Load() {
 		return false
 	}
-	head := c.in.bytes()[:c.head.next]
-	r := Request{
-		Info: &c.link.info, Method: view(c.head.method.of(head)), Target: view(c.head.target.of(head)),
-		Host: view(c.head.host.of(head)), head: head, fields: c.head.index,
-	}
-	c.out.conn = c
-	return ask(&r, &c.out)
+	c.engage()
+	w.out.conn = c
+	w.request.read(&c.link.info, &w.head, w.in.bytes())
+	return srv.cfg.Answer(&w.request, &w.out)
 }
 
-// answered goes on to the next head. What was gathered leaves before the wait for it.
+// read takes the request from the bytes of a head.
+func (r *Request) read(info *Info, h *head, from []byte) {
+	*r = Request{
+		Info: info, Method: view(h.method.of(from)), Target: view(h.target.of(from)), Host: view(h.host.of(from)),
+		head: from, fields: h.index,
+	}
+}
+
+// answered goes on to the next head.
 func (c *conn) answered() {
+	w := c.work
+	if c.link.broken.Load() {
+		w.out.err = errAborted
+	}
 	c.link.requests.Add(1)
 	c.served = true
-	c.in.r += c.head.next
-	if c.in.len() == 0 {
-		c.out.flush()
-	}
-	c.await()
+	w.in.r += w.head.next
+	w.reset(c.link.srv.settings.Load().Limits)
 }
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -31,14 +31,14 @@ func (s *Server) newHTTP2(now *settings) *front {
 		PingTimeout:                   pingAfter / 2,
 		CountError:                    func(kind string) { s.count("http2-" + kind) },
 	}
-	return &front{srv, newDoor()}
+	return &front{srv: srv, door: newDoor()}
 }
 
 // serveHTTP2 holds an HTTP/2 request to the same grammar and limits as the head of an HTTP/1 one, as far as its fields can
 // differ from what net/http has checked.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	now := s.settings.Load()
-	r.TLS = ConnFrom(r.Context()).link.agreed
+	r.TLS = ConnFrom(r.Context()).TLS
 	if f := checkHTTP2(r, now.Limits); f != nil {
 		s.refusedHTTP2(w, r, f)
 		return
@@ -129,7 +129,7 @@ func (s *Server) refusedHTTP2(w http.ResponseWriter, r *http.Request, f *fault) 
 		info := ConnFrom(r.Context())
 		line := []byte(r.Method + " " + r.RequestURI + " HTTP/2.0")
 		s.cfg.Refused(Refusal{
-			Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
+			Conn: info.ID, Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
 			Line: line[:min(len(line), maxRefusalLine)],
 		})
 	}

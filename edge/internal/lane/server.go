@@ -45,19 +45,21 @@ type Config struct {
 
 // Server accepts connections, checks what comes on them, and has net/http serve the rest.
 type Server struct {
-	cfg      Config // Limits and Timeouts as they were at first; settings has those in force
-	handler  http.Handler
-	settings atomic.Pointer[settings]
-	draining atomic.Bool
-	lastID   atomic.Uint64
-	accepted atomic.Uint64
-	failed   atomic.Uint64 // errors of Accept
+	cfg       Config // Limits and Timeouts as they were at first; settings has those in force
+	handler   http.Handler
+	settings  atomic.Pointer[settings]
+	epoch     time.Time // now counts from it
+	lookAgain time.Duration
+	draining  atomic.Bool
+	lastID    atomic.Uint64
+	accepted  atomic.Uint64
+	failed    atomic.Uint64 // errors of Accept
 
 	links *registry
 	done  chan struct{}  // closed when Shutdown begins
 	loops sync.WaitGroup // the accept loops; added to under mu
 	hands sync.WaitGroup // handshakes; added to by the accept loops
-	runs  sync.WaitGroup // the fronts; added to under mu
+	lanes sync.WaitGroup // HTTP/1 connections that net/http has not seen; added to by the accept loops and handshakes
 
 	mu sync.Mutex
 	// guarded by mu
@@ -83,7 +85,7 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, handler: handler, done: make(chan struct{}),
+		cfg: cfg, handler: handler, epoch: time.Now(), lookAgain: lookAgain, done: make(chan struct{}),
 		links:     newRegistry(maxConns(cfg.Limits)),
 		listeners: make(map[*net.Listener]struct{}),
 		counts:    make(map[string]uint64),
@@ -93,6 +95,9 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 	s.http1, s.http2 = s.newHTTP1(), s.newHTTP2(now)
 	return s
 }
+
+// now is the server's clock. It costs half of time.Now.
+func (s *Server) now() time.Duration { return time.Since(s.epoch) }
 
 // Serve accepts connections from l until Shutdown, and then returns nil; it closes l. With a TLS configuration every
 // connection begins with a handshake; NextProtos are the Server's. The configuration is cloned: what is to change later has
@@ -137,7 +142,7 @@ func (s *Server) untrack(l *net.Listener) {
 }
 
 func (s *Server) startLocked(f *front) {
-	s.runs.Go(func() {
+	f.run.Go(func() {
 		if err := f.srv.Serve(f.door); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 			s.cfg.Logger.Error("http server ended", "error", err)
 		}
@@ -171,19 +176,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	s.links.hasten(time.Now().Add(idleGrace))
 	s.hands.Wait() // they have been hastened too
-	fronts := s.fronts()
-	for _, f := range fronts {
-		_ = f.door.Close() // it has no error
-	}
-	s.runs.Wait()
-
 	var goaway sync.WaitGroup
-	for _, f := range fronts[1:] {
+	for _, f := range s.http2Fronts() {
+		f.close()
 		// Its error is ctx's, which is returned below.
 		goaway.Go(func() { _ = f.srv.Shutdown(ctx) })
 	}
 	s.drain(ctx)
 	goaway.Wait()
+	// Only now: a request that came meanwhile may have been net/http's.
+	s.lanes.Wait()
+	s.http1.close()
 	if !giveUp() {
 		return ctx.Err()
 	}
@@ -220,11 +223,11 @@ func (s *Server) drain(ctx context.Context) {
 	}
 }
 
-// fronts returns all, HTTP/1 first.
-func (s *Server) fronts() []*front {
+// http2Fronts returns those of HTTP/2.
+func (s *Server) http2Fronts() []*front {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*front{s.http1, s.http2}, s.retired...)
+	return append([]*front{s.http2}, s.retired...)
 }
 
 // Stats is a moment's account of a Server.
