@@ -225,7 +225,7 @@ func testReplaced(t *testing.T, binary string) {
 	v.sweep(false)
 	p.stop()
 	p.healthy()
-	g.agree(t)
+	g.agree(t, origin)
 }
 
 // testPermissionLost takes the right to write from a process that runs, and gives it back.
@@ -252,7 +252,7 @@ func testPermissionLost(t *testing.T, binary string) {
 	v.sweep(false)
 	p.stop()
 	p.healthy()
-	g.agree(t)
+	g.agree(t, origin)
 }
 
 // asNobody has the program run by a user whom permissions bind, if this one may do everything.
@@ -304,7 +304,7 @@ func testFewDescriptors(t *testing.T, binary string) {
 	p.stop()
 	p.healthy()
 	t.Logf("%v; %d times out of descriptors", &v.tally, p.said.count("too many open files"))
-	g.agree(t)
+	g.agree(t, origin)
 }
 
 // testForeign has directories named that hold somebody's files. The program refuses them and changes nothing.

@@ -100,7 +100,7 @@ func testKills(t *testing.T, binary string) {
 		p.healthy()
 		p.unharmed()
 		kept = origin.killed(killed)
-		records := g.agree(t)
+		records := g.agree(t, origin)
 		sum.add(&v.tally)
 		slowest = max(slowest, p.took)
 		if round%20 == 19 {
