@@ -233,7 +233,7 @@ func (s *Store) offer(o *Object) {
 // filled, or governs the key with another Vary.
 func (s *Store) keep(o *Object) {
 	if o.Verdict(s.purges, s.purges.Applied()) == Hard { // nobody would ever get it
-		s.remove(o) // with what it was to replace
+		s.forget(o)
 		return
 	}
 	o.weigh()
