@@ -74,9 +74,9 @@ func (e *TooManyError) Error() string { return "too many " + e.What }
 // attempt cheap.
 var failureRate = rate{perSecond: 1, burst: 20}
 
-// ByToken returns whose token an Authorization field has, sent by a peer.
-func (g *Guard) ByToken(authorization string, peer netip.Addr) (*Caller, error) {
-	who := network(peer)
+// ByToken returns whose token an Authorization field has, sent from an address.
+func (g *Guard) ByToken(authorization string, from netip.Addr) (*Caller, error) {
+	who := network(from)
 	if wait := g.failures.wait(who, failureRate); wait > 0 {
 		return nil, &TooManyError{"tokens that are not known", wait}
 	}
