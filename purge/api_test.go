@@ -298,23 +298,29 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-// Counting is kept to a tenth of the time, one at a time.
+// Counting is kept to a tenth of the time after a burst, one at a time.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var p pace
-		done := p.begin()
-		if p.begin() != nil {
-			t.Error("two at once")
+		turns := func() (n int) {
+			for done := p.begin(); done != nil; done = p.begin() {
+				if n++; p.begin() != nil {
+					t.Error("two at once")
+				}
+				time.Sleep(countTime)
+				done()
+			}
+			return n
 		}
-		time.Sleep(20 * time.Millisecond)
-		done()
-		time.Sleep(199 * time.Millisecond)
-		if p.begin() != nil {
-			t.Error("again within ten times as long as it took")
-		}
-		time.Sleep(time.Millisecond)
-		if p.begin() == nil {
-			t.Error("not again after that")
+		burst := int(paceBurst / countTime)
+		for _, row := range []struct {
+			pause time.Duration
+			want  int
+		}{{0, burst}, {199 * time.Millisecond, 1}, {time.Millisecond, 0}, {time.Second, 5}, {time.Hour, burst}} {
+			time.Sleep(row.pause)
+			if got := turns(); got != row.want {
+				t.Errorf("after %v: %d turns, want %d", row.pause, got, row.want)
+			}
 		}
 	})
 }

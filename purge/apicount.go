@@ -52,25 +52,32 @@ func (a *API) list(ctx context.Context, e *Entry, into *Answer) error {
 	return nil
 }
 
-// pace keeps something to a tenth of one processor: one goes at a time, and then it pauses for ten times as long as it took.
+// pace keeps something to a tenth of one processor, after a burst, and to one at a time.
 type pace struct {
-	mu   sync.Mutex
-	next time.Time // guarded by mu
+	mu    sync.Mutex
+	spent time.Duration // guarded by mu: more than a tenth of the time allows
+	at    time.Time     // guarded by mu: as of when
 }
+
+const (
+	paceShare = 10
+	paceBurst = 200 * time.Millisecond
+)
 
 // begin returns what to call at the end, or nil when it is too early.
 func (p *pace) begin() (done func()) {
 	if !p.mu.TryLock() {
 		return nil
 	}
-	began := time.Now()
-	if began.Before(p.next) {
+	now := time.Now()
+	p.spent = max(0, p.spent-now.Sub(p.at)/paceShare)
+	if p.at = now; p.spent >= paceBurst {
 		p.mu.Unlock()
 		return nil
 	}
 	return func() {
-		now := time.Now()
-		p.next = now.Add(10 * now.Sub(began))
+		p.spent += time.Since(p.at)
+		p.at = time.Now()
 		p.mu.Unlock()
 	}
 }
