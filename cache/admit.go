@@ -15,7 +15,7 @@ import (
 // again: not fresh, no validator, no window of RFC 5861. (An unreachable origin might, but a cache full of answers kept
 // for that day serves nobody until then.)
 func Admit(q *Query, p *Policy, r *Response) Admission {
-	m, facts := newMeta(p, r)
+	m, facts := newMeta(q, p, r)
 	reason := facts.refusal(q, p, r, m)
 	return Admission{
 		Store:      reason == Stored,
@@ -31,11 +31,12 @@ type facts struct {
 	basis
 	varyStar  bool
 	setCookie bool
+	tagged    bool // all of its tags are in the Meta
 }
 
 // newMeta reads a response's head.
-func newMeta(p *Policy, r *Response) (*Meta, facts) {
-	m := &Meta{Proto: r.Proto, Status: r.Status, ETag: r.Header.Get("Etag"), Tags: tags(r.Header)}
+func newMeta(q *Query, p *Policy, r *Response) (*Meta, facts) {
+	m := &Meta{Proto: r.Proto, Status: r.Status, ETag: r.Header.Get("Etag")}
 	m.Head, m.Date = storedHead(p, r)
 	m.LastModified, _ = parseDate(r.Header.Get("Last-Modified"))
 	m.Coding = contentCoding(r.Header)
@@ -45,6 +46,7 @@ func newMeta(p *Policy, r *Response) (*Meta, facts) {
 	if !p.ignore["vary"] {
 		m.Vary, f.varyStar = ParseVary(HeaderFields(r.Header))
 	}
+	m.Tags, f.tagged = responseTags(q, p, r.Header)
 	f.setCookie = len(r.Header["Set-Cookie"]) > 0 && p.SetCookie != "store" && p.SetCookie != "strip"
 	return m, f
 }
@@ -136,6 +138,8 @@ func (f facts) refusal(q *Query, p *Policy, r *Response, m *Meta) Reason {
 		return NotStoredAuth
 	case p.MaxObject > 0 && r.Length > p.MaxObject:
 		return NotStoredTooLarge
+	case !f.tagged:
+		return NotStoredTags
 	case isEventStream(r.Header):
 		return NotStoredStream
 	}
@@ -195,7 +199,7 @@ func understood(status int) bool {
 func refusesAll(reason Reason, status int) bool {
 	switch reason {
 	case NotStoredNoStore, NotStoredPrivate, NotStoredVaryStar, NotStoredSetCookie, NotStoredUnderstand,
-		NotStoredTooLarge, NotStoredStream, NotStoredFreshness:
+		NotStoredTooLarge, NotStoredTags, NotStoredStream, NotStoredFreshness:
 		return status < 500
 	case NotStoredStatus:
 		return status >= 200 && status < 400 && status != http.StatusNotModified

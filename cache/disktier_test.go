@@ -16,7 +16,12 @@ import (
 // newDiskBench is a bench with a disk tier in dir, which end stops as a clean shutdown does.
 func newDiskBench(t testing.TB, dir string, memory int64) (b *bench, end func()) {
 	t.Helper()
-	s, err := NewStore(StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, SystemClock(), noPurges{})
+	return newDiskBenchWith(t, dir, memory, noPurges{})
+}
+
+func newDiskBenchWith(t testing.TB, dir string, memory int64, purges Purges) (b *bench, end func()) {
+	t.Helper()
+	s, err := NewStore(StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, SystemClock(), purges)
 	if err != nil {
 		t.Fatal(err)
 	}

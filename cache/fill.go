@@ -195,6 +195,9 @@ func (s *Store) exchange(f *Fill) (a Answer, kept bool) {
 			cancel()
 			return s.failed(f, Answer{Err: err}), false
 		}
+		if s.lateEpoch {
+			epoch = s.purges.Applied()
+		}
 		resp.Body = &cancelBody{resp.Body, cancel}
 		switch {
 		case resp.StatusCode == http.StatusNotModified && validate != nil:

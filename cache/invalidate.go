@@ -9,7 +9,7 @@ import (
 // unknown and so possibly unsafe, and a status that is no error, the target of the request and, on the same origin, what
 // Location and Content-Location name. p is the policy of the target, which normalises their queries too.
 func Invalidated(q *Query, r *Response, p *Policy) []string {
-	if isSafe(q.Method) || r.Status < 200 || r.Status > 399 {
+	if !invalidates(q, r) {
 		return nil
 	}
 	urls := []string{q.PurgeURL()}
@@ -25,6 +25,11 @@ func Invalidated(q *Query, r *Response, p *Policy) []string {
 		}
 	}
 	return urls
+}
+
+// invalidates reports whether a response may have changed anything: to a method that is not safe, and no error.
+func invalidates(q *Query, r *Response) bool {
+	return !isSafe(q.Method) && r.Status >= 200 && r.Status <= 399
 }
 
 // isSafe reports whether the method is registered as safe (RFC 9110, section 9.2.1, and the registry of section 16.1.1).

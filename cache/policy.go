@@ -33,6 +33,10 @@ type Config struct {
 	ClientDirectives string `yaml:"client_directives" enum:"ignore,honour"`
 	// MaxObject is the largest body stored, in bytes. 0: an eighth of the memory tier.
 	MaxObject int64 `yaml:"max_object" unit:"bytes"`
+	// Tags names the response fields that purge tags are read from.
+	Tags []string `yaml:"tags"`
+	// Groups lets the answer to an unsafe method invalidate groups of responses by Cache-Group-Invalidation (RFC 9875).
+	Groups bool `yaml:"groups"`
 	// Methods answered from the cache: GET and HEAD, or GET alone.
 	Methods []string `yaml:"methods"`
 }
@@ -83,6 +87,7 @@ func DefaultConfig() Config {
 		SetCookie:        "refuse",
 		RequestCookies:   "keep",
 		ClientDirectives: "ignore",
+		Tags:             TagFields(),
 		Methods:          []string{"GET", "HEAD"},
 	}
 }

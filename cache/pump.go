@@ -61,6 +61,11 @@ func (p *pump) fail(err error) {
 
 // settle leaves a whole body where it belongs. One that goes to the disk stays in the table until it is found there.
 func (p *pump) settle() {
+	if p.object.Verdict(p.store.purges, p.store.purges.Applied()) == Hard { // nobody would ever get it
+		p.leaveDisk()
+		p.store.forget(p.object)
+		return
+	}
 	if p.down != nil {
 		if p.down.Commit(p.store.ctx, p.object.record()) == nil {
 			p.store.disk.putVary(p.object)

@@ -55,6 +55,7 @@ const (
 	NotStoredError      Reason = "server-error"           // a 5xx without explicit freshness
 	NotStoredFreshness  Reason = "no-freshness"           // nothing would ever make it usable again
 	NotStoredTooLarge   Reason = "too-large"
+	NotStoredTags       Reason = "tags"         // more than are kept, so that a purge by the others would miss it
 	NotStoredStream     Reason = "event-stream" // it has no end
 	NotStoredMethod     Reason = "method-response"
 	NotStoredUnderstand Reason = "must-understand" // RFC 9111, section 5.2.2.3

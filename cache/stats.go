@@ -10,6 +10,9 @@ type Stats struct {
 	Coalesced  atomic.Int64 // requests that waited for another's fetch
 	Refreshed  atomic.Int64 // and those made in the background
 	Failed     atomic.Int64 // fetches without a usable answer
+
+	SweptMemory atomic.Int64 // objects that were purged, and are free now
+	SweptDisk   atomic.Int64 // records likewise
 }
 
 // Stats returns the live counters.

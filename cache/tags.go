@@ -8,39 +8,69 @@ import (
 	"github.com/dunglas/httpsfv"
 )
 
-// A response keeps at most maxTags tags of at most maxTagBytes each; what is beyond is left out, and cannot be purged by
-// tag. Origins that send more are held to the bounds of other CDNs here.
+// The bounds of a response's tags. One with more of them, or longer ones, is not stored: of tags left out nobody would know
+// that a purge by them has missed it.
 const (
-	maxTags     = 1000
-	maxTagBytes = 256
+	maxTags          = 1000
+	maxTagBytes      = 256
+	maxTagFieldBytes = 64 << 10 // of all the fields together, before anything is read from them
 )
 
-// tagFields are the fields that hold tags, and what separates the tags in them. They stay in the response, since a CDN or
-// a cache behind this one may want them too.
-var tagFields = [...]struct{ name, separators string }{
-	{"Cache-Tag", ", \t"},
-	{"Surrogate-Key", " \t"},
-	{"Xkey", ", \t"},
+// The fields of RFC 9875.
+const (
+	groupsField       = "Cache-Groups"
+	invalidationField = "Cache-Group-Invalidation"
+)
+
+// TagFields are the fields that tags are read from where the configuration does not say otherwise. They stay in the
+// response, since a CDN or a cache behind this one may want them too.
+func TagFields() []string { return []string{"Cache-Tag", "Surrogate-Key", "xkey", groupsField} }
+
+// responseTags collects the tags of a response to q, sorted, each once; false where they are beyond the bounds.
+func responseTags(q *Query, p *Policy, h http.Header) (all []string, ok bool) {
+	if !bounded(h, p.Tags...) || !bounded(h, groupsField) {
+		return nil, false
+	}
+	for _, name := range p.Tags {
+		all = append(all, fieldTags(http.CanonicalHeaderKey(name), h)...)
+	}
+	if p.Groups {
+		all = append(all, q.groupTags(groups(h[groupsField]))...)
+	}
+	slices.Sort(all)
+	all = slices.Clip(slices.Compact(all))
+	return all, len(all) <= maxTags && !slices.ContainsFunc(all, func(tag string) bool { return len(tag) > maxTagBytes })
 }
 
-// tags collects the tags of a response, sorted, each once.
-func tags(h http.Header) []string {
-	var all []string
-	for _, field := range tagFields {
-		for _, line := range h[field.name] {
-			all = append(all, strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(field.separators, r) })...)
+// bounded reports whether the named fields together are short enough to be read.
+func bounded(h http.Header, names ...string) bool {
+	bytes := 0
+	for _, name := range names {
+		for _, line := range h[http.CanonicalHeaderKey(name)] {
+			bytes += len(line)
 		}
 	}
-	all = append(all, groups(h["Cache-Groups"])...)
-	all = slices.DeleteFunc(all, func(tag string) bool { return tag == "" || len(tag) > maxTagBytes })
-	all = all[:min(len(all), maxTags)]
-	slices.Sort(all)
-	return slices.Clip(slices.Compact(all))
+	return bytes <= maxTagFieldBytes
 }
 
-// groups reads Cache-Groups (RFC 9875, section 2): a List of Strings, valid whole or not at all. Members of another type
-// and parameters are ignored.
-func groups(lines []string) []string {
+// fieldTags reads one field. Tags are separated by commas and blanks, those of Surrogate-Key by blanks alone.
+func fieldTags(name string, h http.Header) (all []string) {
+	separators := ", \t"
+	switch name {
+	case groupsField:
+		return groups(h[name])
+	case "Surrogate-Key":
+		separators = " \t"
+	}
+	for _, line := range h[name] {
+		all = append(all, strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(separators, r) })...)
+	}
+	return all
+}
+
+// groups reads Cache-Groups or Cache-Group-Invalidation (RFC 9875, sections 2 and 3): a List of Strings, valid whole or not
+// at all. Members of another type and parameters are ignored.
+func groups(lines []string) (names []string) {
 	if len(lines) == 0 {
 		return nil
 	}
@@ -48,13 +78,34 @@ func groups(lines []string) []string {
 	if err != nil {
 		return nil
 	}
-	var names []string
 	for _, member := range members {
 		if item, ok := member.(httpsfv.Item); ok {
-			if name, ok := item.Value.(string); ok {
+			if name, ok := item.Value.(string); ok && name != "" {
 				names = append(names, name)
 			}
 		}
 	}
 	return names
+}
+
+// groupTags returns the tags by which the groups of q's origin are known: only responses of one scheme, host and port share
+// a group (RFC 9875, section 2.1), or a server could invalidate what is its neighbours'. A blank before the group and none
+// in what precedes it keep two origins apart whatever their groups are called.
+func (q *Query) groupTags(groups []string) []string {
+	tags := make([]string, len(groups))
+	for i, group := range groups {
+		tags[i] = q.scheme() + "://" + q.Host + " " + group
+	}
+	return tags
+}
+
+// InvalidatedGroups returns the tags of the groups that a response makes invalid (RFC 9875, section 3), where the policy lets
+// it: like Invalidated, after a method that is not safe. The bounds are those of tags; of a field beyond them nothing is
+// believed.
+func InvalidatedGroups(q *Query, r *Response, p *Policy) []string {
+	if !p.Groups || !invalidates(q, r) || !bounded(r.Header, invalidationField) {
+		return nil
+	}
+	all := groups(r.Header[invalidationField])
+	return q.groupTags(all[:min(len(all), maxTags)])
 }

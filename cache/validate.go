@@ -36,6 +36,10 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 	if c.MaxObject < 0 {
 		report("max_object", "a size below 0", "write a size like 64MiB, or 0 for an eighth of the memory tier")
 	}
+	for i, name := range c.Tags {
+		validateHeader(report, nth("tags", i), name)
+	}
+	unique(report, "tags", fold(c.Tags))
 	validateMethods(report, c.Methods)
 }
 

@@ -68,6 +68,7 @@ func New(o Options) (*Edge, error) {
 		return nil, err
 	}
 	e.metrics.watchStore(o.Store)
+	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
 	if e.sockets, err = openSockets(o.Config.Listeners, o.Listen); err != nil {

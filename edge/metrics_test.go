@@ -115,3 +115,26 @@ func BenchmarkMetricsRecord(b *testing.B) {
 		m.Record(r)
 	}
 }
+
+func TestPurgesAreCounted(t *testing.T) {
+	m, journal := newMetrics("v1"), purge.NewJournal()
+	m.registry.MustRegister(purgeCollector{journal})
+	for range 2 {
+		if _, err := journal.Add(purge.Entry{Kind: cache.Hard, Tags: []string{"a", "b"}, Globs: []string{"*.css"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	text := scrape(t, m)
+	for _, want := range []string{
+		`selvage_purges_total{kind="hard",selector="tag"} 2`,
+		`selvage_purges_total{kind="hard",selector="glob"} 2`,
+		`selvage_purges_total{kind="soft",selector="all"} 0`,
+		`selvage_purge_rows 3`,
+		`selvage_purge_globs 1`,
+		`selvage_purge_write_errors_total 0`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("a scrape has no %s", want)
+		}
+	}
+}

@@ -93,9 +93,7 @@ const statusClientGone = 499
 // hears of it.
 func (x *exchange) invalidate(status int, h http.Header) {
 	r := &cache.Response{Status: status, Header: h}
-	if urls := cache.Invalidated(&x.q, r, x.route.policy); len(urls) > 0 {
-		x.journal.Invalidate(urls, nil)
-	}
+	x.journal.Invalidate(cache.Invalidated(&x.q, r, x.route.policy), cache.InvalidatedGroups(&x.q, r, x.route.policy))
 }
 
 // stream sends an origin's answer to the client as it comes.

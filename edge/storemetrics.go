@@ -27,6 +27,8 @@ func (m *metrics) watchStore(s *cache.Store) {
 	counter("fills_coalesced_total", "Requests that shared another's fetch.", stats.Coalesced.Load)
 	counter("refreshes_total", "Fetches made in the background.", stats.Refreshed.Load)
 	counter("fills_failed_total", "Fetches without a usable answer.", stats.Failed.Load)
+	counter("swept_total", "Objects that purges have removed, and whose memory is free now.", stats.SweptMemory.Load)
+	counter("swept_records_total", "Records that purges have removed from the disk.", stats.SweptDisk.Load)
 	if d := s.Disk(); d != nil {
 		m.registry.MustRegister(diskCollector{d})
 	}

@@ -172,6 +172,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	})
 	g.Go(func() error { return n.store.Run(writing) })
 	g.Go(func() error { return n.journal.Run(writing) })
+	g.Go(func() error { return n.store.Sweep(serving, n.journal.Changed()) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
 		n.obey(alive, signals, drain)
