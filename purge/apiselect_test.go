@@ -140,7 +140,7 @@ func TestScope(t *testing.T) {
 		{Selection{Sites: []string{"shop"}}, "site shop"},
 		{Selection{Sites: []string{"blog"}}, "sites[0]: not of a site that this token is for"},
 		{Selection{Sites: []string{"none"}}, "sites[0]: not of a site that this token is for"},
-		{Selection{Tags: []string{"news"}}, "site tag shop news"},
+		{Selection{Tags: []string{"news"}}, "site_tag shop news"},
 		{Selection{All: true}, "site shop"},
 	} {
 		got := chosen(Request{Selection: row.s}, who)

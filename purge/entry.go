@@ -108,7 +108,7 @@ const (
 func (t table) isPattern() bool { return t == byPrefix || t == byGlob }
 
 func (t table) String() string {
-	return [...]string{"site", "host", "tag", "url", "prefix", "glob", "site tag"}[t]
+	return [...]string{"site", "host", "tag", "url", "prefix", "glob", "site_tag"}[t]
 }
 
 // names returns the list of e that belongs to a table.

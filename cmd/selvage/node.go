@@ -71,7 +71,7 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	if err = n.configureGuard(f); err != nil {
 		return err
 	}
-	purges := purge.NewAPI(n.guard, journal, n.store, sitesInForce{n}, n.log)
+	purges := purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
 		disk: n.store.Disk(), purges: purges,
@@ -96,12 +96,12 @@ func (n *node) configureGuard(f *File) error {
 }
 
 // sitesInForce are the edge's, which is opened last.
-type sitesInForce struct{ *node }
+type sitesInForce func() *edge.Edge
 
-func (s sitesInForce) HasSite(name string) bool { return s.edge.HasSite(name) }
+func (s sitesInForce) HasSite(name string) bool { return s().HasSite(name) }
 
 func (s sitesInForce) PurgeURLs(host, path, query string, hasQuery bool) (site string, urls []string) {
-	return s.edge.PurgeURLs(host, path, query, hasQuery)
+	return s().PurgeURLs(host, path, query, hasQuery)
 }
 
 // openJournal opens the purge journal beside the disk tier: what outlives the process has to remember what was purged of it.
