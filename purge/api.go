@@ -108,6 +108,7 @@ func (a *API) purge(w http.ResponseWriter, r *http.Request, who *Caller) (*Answe
 	}
 	answer := &Answer{Kind: e.Kind.String(), Selection: e.selection(), DryRun: dry}
 	if dry {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // all is read, and it would end the context
 		return answer, a.list(r.Context(), &e, answer)
 	}
 	answer.Matched = a.count(r.Context(), &e)

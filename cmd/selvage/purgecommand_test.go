@@ -240,3 +240,78 @@ func TestTokenGoesNowhereElse(t *testing.T) {
 		t.Error("the token went where the node pointed")
 	}
 }
+
+// purgeAs sends a PURGE with a token to the node's own site, and returns the status.
+func (tn *testNode) purgeAs(token string) int {
+	tn.t.Helper()
+	r, err := http.NewRequest("PURGE", "http://"+tn.edge.Addrs()[0].String()+"/a", nil)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		tn.t.Fatal(err)
+	}
+	response.Body.Close()
+	return response.StatusCode
+}
+
+// TestTokenIsChanged: a reload reads it anew. No token, right or wrong, is in the access log or the metrics.
+func TestTokenIsChanged(t *testing.T) {
+	const first, second = "first-token-0123", "second-token-0123"
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(token string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(first)
+	section := fmt.Sprintf("purge: {tokens: {deploy: {token: \"file:%s\"}}}\n", file)
+	tn := startNodeWith(t, section)
+	if got := tn.purgeAs(first); got != 200 {
+		t.Errorf("PURGE with the token: status = %d, want 200", got)
+	}
+	write(second)
+	if got := tn.purgeAs(second); got != 401 {
+		t.Errorf("PURGE with the new token before a reload: status = %d, want 401", got)
+	}
+	if code, said := tn.reloadByVerb(); code != exitOK {
+		t.Errorf("reload: exit code = %d\n%s", code, said)
+	}
+	if got := tn.purgeAs(first); got != 401 {
+		t.Errorf("PURGE with the old token: status = %d, want 401", got)
+	}
+	if got := tn.purgeAs(second); got != 200 {
+		t.Errorf("PURGE with the new token: status = %d, want 200", got)
+	}
+	write("short")
+	if code, said := tn.reloadByVerb(); code != exitUsage || !strings.Contains(said, "needs at least 16") {
+		t.Errorf("reload with a short token: exit code = %d\n%s", code, said)
+	}
+	w := httptest.NewRecorder()
+	tn.edge.Metrics().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	tn.stop()
+	log, err := os.ReadFile(tn.path("access.log"))
+	if err != nil || !strings.Contains(string(log), "PURGE") {
+		t.Fatalf("access log: %v\n%s", err, log)
+	}
+	for _, token := range []string{first, second} {
+		if strings.Contains(string(log)+w.Body.String(), token) {
+			t.Errorf("%s is in the log or the metrics", token)
+		}
+	}
+}
+
+// TestRemovalIsInTheHistory: `selvage cache rm` is a purge like any other.
+func TestRemovalIsInTheHistory(t *testing.T) {
+	tn := startDiskNode(t, filepath.Join(t.TempDir(), "disk"))
+	defer tn.stop()
+	host := tn.edge.Addrs()[0].String()
+	wantVerb(t, exitOK, host+`/a: 1 response removed\n`, "rm", host+"/a", "--socket="+tn.path("admin.sock"))
+	got := tn.journal.History(0, 10)
+	if len(got) != 1 || got[0].By != "user "+thisUser(t) || len(got[0].URLs) != 1 || got[0].URLs[0] != host+"/a" {
+		t.Errorf("history: %+v", got)
+	}
+}
