@@ -47,13 +47,12 @@ func (a *API) Guard() *Guard { return a.guard }
 // are Problems.
 func (a *API) Purge(who *Caller, e Entry) (uint64, error) {
 	e.By = who.Name
-	told := e.selection()
 	number, err := a.journal.Add(e)
 	if err != nil {
 		a.log.Error("a purge was refused: it could not be written", "by", e.By, "error", err)
 		return 0, &Problem{Status: http.StatusServiceUnavailable, Detail: "the purge journal cannot be written; nothing was purged"}
 	}
-	a.log.Info("purged", "number", number, "kind", e.Kind.String(), "by", e.By, "why", e.Why, "selectors", told.count())
+	a.log.Info("purged", "number", number, "kind", e.Kind.String(), "by", e.By, "why", e.Why, "names", e.count())
 	return number, nil
 }
 
@@ -62,7 +61,7 @@ func (a *API) PurgeURL(who *Caller, site string, urls []string, soft bool) (*Ans
 	if !who.maySelect("urls") || !who.mayTouch(site) {
 		return nil, &Problem{Status: http.StatusForbidden, Detail: "this is not for " + who.Name + " to purge"}
 	}
-	if err := a.guard.charge(who); err != nil {
+	if err := a.guard.charge(who, len(urls)); err != nil {
 		return nil, NewProblem(err)
 	}
 	e := Entry{Kind: kindOf(soft), URLs: urls}
@@ -95,7 +94,7 @@ func (a *API) purge(w http.ResponseWriter, r *http.Request, who *Caller) (*Answe
 	if err != nil {
 		return nil, err
 	}
-	if err := a.guard.charge(who); err != nil {
+	if err := a.guard.spent(who); err != nil {
 		return nil, err
 	}
 	asked, err := readRequest(w, r)
@@ -104,6 +103,9 @@ func (a *API) purge(w http.ResponseWriter, r *http.Request, who *Caller) (*Answe
 	}
 	e, err := choose(asked, who, a.sites)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.guard.charge(who, max(1, e.count())); err != nil {
 		return nil, err
 	}
 	answer := &Answer{Kind: e.Kind.String(), Selection: e.selection(), DryRun: dry}

@@ -205,7 +205,7 @@ func TestTagOfAConfinedToken(t *testing.T) {
 	}
 }
 
-// A token has its rate; it is told when to come back, and the admin token is not concerned.
+// A token has its rate, in names; it is told when to come back, and the admin token is not concerned.
 func TestFloodOfPurges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := NewJournal()
@@ -217,13 +217,15 @@ func TestFloodOfPurges(t *testing.T) {
 				refused++
 			}
 		}
-		if refused != 10_000-50 || j.Applied() != 50 {
-			t.Errorf("%d refused, %d done, want 9950 and 50", refused, j.Applied())
+		if refused != 9000 || j.Applied() != MaxNames {
+			t.Errorf("%d refused, %d done, want 9000 and 1000", refused, j.Applied())
 		}
 		d.want(adminSecret, "POST", "/v1/purge", `{"all": true}`, 200, nil)
 		d.want(deploySecret, "POST", "/v1/purge?dry_run=true", `{"all": true}`, 429, nil)
 		time.Sleep(time.Second)
-		d.want(deploySecret, "POST", "/v1/purge", `{"all": true}`, 200, nil)
+		d.want(deploySecret, "POST", "/v1/purge", `{"tags": ["1", "2", "3", "4", "5", "6"]}`, 429, nil)
+		d.want(deploySecret, "POST", "/v1/purge", `{"tags": ["1", "2", "3", "4", "5"]}`, 200, nil)
+		d.want(deploySecret, "POST", "/v1/purge", `{"tags": ["1"]}`, 429, nil)
 	})
 }
 

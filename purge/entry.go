@@ -69,6 +69,14 @@ func (e *Entry) check() error {
 	return nil
 }
 
+// count is the number of selectors but All.
+func (e *Entry) count() (n int) {
+	for t := range tableCount {
+		n += len(*e.names(t))
+	}
+	return n
+}
+
 // selector is what a purge named, and the key of one row.
 type selector struct {
 	table table

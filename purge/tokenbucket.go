@@ -27,15 +27,15 @@ const maxBuckets = 4096
 
 func newLimiter() *limiter { return &limiter{buckets: make(map[string]bucket)} }
 
-// take counts one time for name, unless there have been too many: then it returns how long until the next.
-func (l *limiter) take(name string, r rate) (wait time.Duration) {
+// take counts n times for name, at most the burst, unless that would be too many: then it returns how long until it is not.
+func (l *limiter) take(name string, n int, r rate) (wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.bucketLocked(name, r)
-	if wait = b.wait(); wait > 0 || r.perSecond == 0 {
+	if wait = b.wait(n); wait > 0 || r.perSecond == 0 {
 		return wait
 	}
-	b.level--
+	b.level -= float64(n)
 	if _, known := l.buckets[name]; !known && len(l.buckets) >= maxBuckets {
 		l.forgetLocked(b.at)
 	}
@@ -43,12 +43,12 @@ func (l *limiter) take(name string, r rate) (wait time.Duration) {
 	return 0
 }
 
-// wait returns how long until take would count.
+// wait returns how long until take would count once.
 func (l *limiter) wait(name string, r rate) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.bucketLocked(name, r)
-	return b.wait()
+	return b.wait(1)
 }
 
 // bucketLocked returns the bucket as it is now. One that is not there is full.
@@ -68,12 +68,12 @@ func (b bucket) refilled(now time.Time) bucket {
 	return b
 }
 
-// wait returns how long until there is one.
-func (b bucket) wait() time.Duration {
-	if b.rate.perSecond == 0 || b.level >= 1 {
+// wait returns how long until there are n.
+func (b bucket) wait(n int) time.Duration {
+	if b.rate.perSecond == 0 || b.level >= float64(n) {
 		return 0
 	}
-	return time.Duration((1 - b.level) / b.rate.perSecond * float64(time.Second))
+	return time.Duration((float64(n) - b.level) / b.rate.perSecond * float64(time.Second))
 }
 
 // forgetLocked makes room for one more.

@@ -25,12 +25,13 @@ type TokenConfig struct {
 	Sites []string `yaml:"sites"`
 	// Selectors are those it may use: urls, prefixes, globs, tags, hosts, sites, all. Default: every one.
 	Selectors []string `yaml:"selectors" enum:"urls,prefixes,globs,tags,hosts,sites,all"`
-	// Rate is how many purges a second it may ask for on average; ten seconds' worth at once. 0 is no bound.
+	// Rate is how many URLs, tags and so on it may purge a second on average; ten times as many at once, and at least a
+	// thousand, which one purge may have. 0 is no bound.
 	Rate int `yaml:"rate"`
 }
 
 // DefaultTokenConfig is a token that says nothing.
-func DefaultTokenConfig() TokenConfig { return TokenConfig{Rate: 20} }
+func DefaultTokenConfig() TokenConfig { return TokenConfig{Rate: 100} }
 
 // burstSeconds is how long a pause is made up for.
 const burstSeconds = 10
@@ -106,7 +107,7 @@ func (c Config) compile(admin *TokenHash, secrets Secrets) (*callers, error) {
 		}
 		all.tokens = append(all.tokens, token{h, Caller{
 			Name: "token " + name, sites: t.Sites, selectors: t.Selectors,
-			rate: rate{perSecond: float64(t.Rate), burst: float64(t.Rate) * burstSeconds},
+			rate: rate{perSecond: float64(t.Rate), burst: max(MaxNames, float64(t.Rate)*burstSeconds)},
 		}})
 	}
 	return all, nil

@@ -87,7 +87,7 @@ func (g *Guard) ByToken(authorization string, from netip.Addr) (*Caller, error) 
 	if c := findToken(g.callers.Load().tokens, h); c != nil {
 		return c, nil
 	}
-	g.failures.take(who, failureRate)
+	g.failures.take(who, 1, failureRate)
 	return nil, ErrToken
 }
 
@@ -105,9 +105,17 @@ func (g *Guard) ByAddress(peer netip.Addr) *Caller {
 // addressRate is for content systems that send a PURGE for each of the many pages that one edit has changed.
 var addressRate = rate{perSecond: 100, burst: 1000}
 
-// charge counts a purge.
-func (g *Guard) charge(c *Caller) error {
-	if wait := g.purges.take(c.Name, c.rate); wait > 0 {
+// charge counts what a Caller names. It is names that are counted, and not purges: each takes a row of the tables, and when
+// these are full the oldest purges come to hold for everything, also for what the Caller may not touch.
+func (g *Guard) charge(c *Caller, names int) error {
+	return tooFast(g.purges.take(c.Name, names, c.rate))
+}
+
+// spent reports whether a Caller has no name left, so that nothing of what it sends needs to be read.
+func (g *Guard) spent(c *Caller) error { return tooFast(g.purges.wait(c.Name, c.rate)) }
+
+func tooFast(wait time.Duration) error {
+	if wait > 0 {
 		return &TooManyError{"purges", wait}
 	}
 	return nil
