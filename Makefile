@@ -43,7 +43,7 @@ fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
 soak: ## the long proofs: hundreds of kills, a million requests between purges, tests with -race SOAKCOUNT times, every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestCrash$$' ./cmd/selvage/
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^(TestCrash|TestNoClientSeesWhatWasPurged)$$' ./cmd/selvage/
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestNoRequestSeesWhatWasPurged$$' ./cache/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...
 	.ci/fuzz $(SOAKTIME)

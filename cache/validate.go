@@ -37,7 +37,7 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 		report("max_object", "a size below 0", "write a size like 64MiB, or 0 for an eighth of the memory tier")
 	}
 	for i, name := range c.Tags {
-		validateHeader(report, nth("tags", i), name)
+		validateName(report, nth("tags", i), "field", name)
 	}
 	unique(report, "tags", fold(c.Tags))
 	validateMethods(report, c.Methods)

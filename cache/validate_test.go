@@ -45,6 +45,9 @@ func TestValidate(t *testing.T) {
 		}, ""},
 		{"several at once", func(c *Config) { c.SetCookie, c.MaxObject = "", -1 }, "set_cookie max_object"},
 
+		{"tags of another field, or of none", func(c *Config) { c.Tags = []string{"Edge-Cache-Tag"} }, ""},
+		{"no tags at all", func(c *Config) { c.Tags = nil }, ""},
+		{"tags of what is no field, and twice of one", func(c *Config) { c.Tags = []string{"a b", "xkey", "Xkey"} }, "tags[0] tags[2]"},
 		{"ttl below 0", func(c *Config) { c.TTL.Default, c.TTL.Override, c.TTL.Max = -1, -1, -1 }, "ttl.default ttl.override ttl.max"},
 		{"ttl above max", func(c *Config) { c.TTL.Default, c.TTL.Override, c.TTL.Max = 2, 3, 1 }, "ttl.default ttl.override"},
 		{"ttl of a status above max", func(c *Config) {

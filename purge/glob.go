@@ -13,10 +13,10 @@ type glob struct {
 	exact          bool     // no star at all
 }
 
-func compileGlob(pattern string) glob {
+func compileGlob(pattern string) *glob {
 	parts := strings.Split(pattern, "*")
 	last := len(parts) - 1
-	g := glob{prefix: parts[0], suffix: parts[last], exact: last == 0}
+	g := &glob{prefix: parts[0], suffix: parts[last], exact: last == 0}
 	for _, part := range parts[1:max(1, last)] {
 		if part != "" {
 			g.middle = append(g.middle, part)

@@ -35,7 +35,7 @@ type tables struct {
 // the file, which is thus bounded as the tables are.
 type row struct {
 	selector selector
-	glob     glob // of a glob's row
+	glob     *glob // of a glob's row
 	marks    marks
 	slot     uint32 // immutable: where the file has it
 
@@ -147,7 +147,7 @@ func (t *tables) takeOutLocked(at *list.Element) *row {
 		t.prefixes.remove(r.selector.name)
 	case byGlob:
 		i := slices.Index(t.globs, r)
-		t.globs, r.glob = slices.Delete(t.globs, i, i+1), glob{}
+		t.globs, r.glob = slices.Delete(t.globs, i, i+1), nil
 	case bySiteTag:
 		t.siteTags--
 	}
