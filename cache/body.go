@@ -2,6 +2,7 @@ package cache
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -22,8 +23,9 @@ var (
 // Body is the content of a Representation: one writer fills it, any number of readers follow, each at its own pace. Once
 // complete it never changes and is read without a lock.
 //
-// A body that turns out too large to keep becomes a window of its most recent bytes: the writer then waits for the
-// fastest reader, and a reader that the window has left behind gets ErrFellBehind.
+// A body that memory will not keep becomes a window of its most recent bytes. If it is written to the disk meanwhile, a reader
+// that the window has left behind, or who comes late, reads there. If not, the writer waits for the fastest reader, and one
+// that is left behind gets ErrFellBehind.
 //
 // Slices handed out point into the body. Nobody writes to them, and they stay valid until the reader's next call.
 type Body struct {
@@ -37,6 +39,7 @@ type Body struct {
 	length  int64         // announced length, -1 when unknown; end once complete
 	err     error         // why it will never be complete
 	window  int64         // most bytes to hold; 0 is all
+	disk    *disk.Writer  // has what the window leaves behind; nil: nobody has
 	changed chan struct{} // closed at the next change; nil when nobody waits
 	told    bool          // a change will be told within crowdPause
 	readers int
@@ -72,14 +75,14 @@ func (b *Body) Length() (int64, bool) {
 	return b.length, b.length >= 0
 }
 
-// Streams reports whether the body is a window of what turned out too large to keep: only who began early has it whole.
+// Streams reports whether the body is a window of what nobody keeps: only who began early has it whole.
 func (b *Body) Streams() bool {
 	if b.complete.Load() {
 		return false
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.window > 0
+	return b.window > 0 && b.disk == nil
 }
 
 // held is how many bytes are kept.
@@ -151,14 +154,19 @@ func continues(last, p []byte) bool {
 	return cap(last)-len(last) >= len(p) && &last[:len(last)+1][len(last)] == &p[0]
 }
 
-// trim drops chunks that the window has left behind, but none that the fastest reader has yet to read. The caller holds mu.
+// trim drops chunks that the window has left behind, but none that the disk has yet to write, or without a disk the fastest
+// reader has yet to read. The caller holds mu.
 func (b *Body) trim() {
 	if b.window == 0 {
 		return
 	}
+	needed := b.fastest
+	if b.disk != nil {
+		needed = b.disk.Landed()
+	}
 	for len(b.chunks) > 1 {
 		next := b.start + int64(len(b.chunks[0]))
-		if b.end-next < b.window || next > b.fastest {
+		if b.end-next < b.window || next > needed {
 			return
 		}
 		b.start = next
@@ -203,11 +211,19 @@ func (b *Body) stream(window int64) {
 	b.notify()
 }
 
+// writtenTo says who writes the body to the disk, from its first byte; nil: nobody any more.
+func (b *Body) writtenTo(w *disk.Writer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.disk = w
+	b.notify()
+}
+
 // room waits until the writer of a streaming body may add more. False: nobody reads it any more, or all is over.
 func (b *Body) room(over <-chan struct{}) bool {
 	for {
 		b.mu.Lock()
-		if b.window == 0 || (b.readers > 0 && b.end-b.fastest < b.window) {
+		if b.window == 0 || b.disk != nil || (b.readers > 0 && b.end-b.fastest < b.window) {
 			b.mu.Unlock()
 			return true
 		}
@@ -247,8 +263,9 @@ type Reader struct {
 	base int64
 	open bool // counted among the body's readers
 
-	entry *disk.Entry // of a body that is on the disk
-	err   error       // why there is none
+	entry    *disk.Entry    // of a body that is on the disk
+	err      error          // why there is none
+	follower *disk.Follower // of one on its way there, once the window has left this reader behind
 }
 
 // NewReader returns a reader that begins at offset at. Close it.
@@ -284,6 +301,10 @@ func (r *Reader) Close() {
 		r.entry.Close()
 		r.entry, r.err = nil, io.ErrClosedPipe
 	}
+	if r.follower != nil {
+		r.follower.Close()
+		r.follower = nil
+	}
 	if !r.open {
 		return
 	}
@@ -304,8 +325,19 @@ func (r *Reader) Next(limit int64) (p []byte, wait <-chan struct{}, err error) {
 	if b.complete.Load() {
 		return r.take(limit)
 	}
+	p, wait, err = r.advance(limit)
+	if err == ErrFellBehind {
+		return r.follow(limit)
+	}
+	return p, wait, err
+}
+
+// advance is Next in the window of a body that is filling.
+func (r *Reader) advance(limit int64) (p []byte, wait <-chan struct{}, err error) {
+	b := r.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.trim() // the disk may have written more since
 	p, _, err = r.take(limit)
 	if p != nil {
 		if r.at > b.fastest {
@@ -325,6 +357,31 @@ func (r *Reader) Next(limit int64) (p []byte, wait <-chan struct{}, err error) {
 		return nil, nil, io.EOF
 	}
 	return nil, b.waitLocked(), nil
+}
+
+// follow reads on the disk what the window has left behind.
+func (r *Reader) follow(limit int64) ([]byte, <-chan struct{}, error) {
+	if r.follower == nil {
+		w := r.body.writer()
+		if w == nil {
+			return nil, nil, ErrFellBehind
+		}
+		r.follower = w.Follow()
+	}
+	p, err := r.follower.Block(r.at)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrFellBehind, err)
+	}
+	p = p[:min(limit, int64(len(p)))]
+	r.at += int64(len(p))
+	return p, nil, nil
+}
+
+// writer returns who writes the body to the disk, or nil.
+func (b *Body) writer() *disk.Writer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.disk
 }
 
 // fetch reads from the disk, a checked block at a time.

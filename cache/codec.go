@@ -4,19 +4,37 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 )
 
 // The head of a stored Object as bytes, for the disk: a version, then the fields of Meta in the order of appendMeta. Numbers
-// are varints, strings and lists carry their length. Times are the wall clock's: the monotonic one ends with the process.
+// are varints, strings and lists carry their length.
 
-const metaVersion = 1
+const metaVersion = 2
+
+// century is older than anything needs to be.
+const century = 100 * 365 * 24 * time.Hour
 
 var errMeta = errors.New("not the head of a stored response")
 
+// process says how times on the disk are read by this process. The monotonic clock ends with the process that has it, and
+// between processes there is the wall clock alone. But while one runs, a jump of the wall clock neither expires nor revives
+// anything: what the process has received itself it finds on its monotonic clock again, and to what was there before it
+// counts the time since it began.
+type process struct {
+	id    uint64 // random
+	began Moment
+}
+
+func newProcess(c Clock) process { return process{rand.Uint64(), c.Now()} }
+
+// wall is what the wall clock would say if it had not been set since the process began.
+func (p process) wall(now Instant) time.Time { return p.began.Wall.Add(now.Sub(p.began.Mono)) }
+
 // appendMeta appends m.
-func appendMeta(b []byte, m *Meta) []byte {
+func appendMeta(b []byte, m *Meta, p process) []byte {
 	b = append(b, metaVersion)
 	b = appendPart(b, m.Proto)
 	b = binary.AppendUvarint(b, uint64(m.Status))
@@ -27,52 +45,60 @@ func appendMeta(b []byte, m *Meta) []byte {
 	b = appendTime(b, m.Date)
 	b = appendPart(b, m.Coding)
 	b = appendTime(b, m.ReceivedAt)
-	for _, d := range []time.Duration{m.InitialAge, m.Lifetime, m.WhileRevalidate, m.IfError, m.Unreachable} {
+	b = binary.AppendUvarint(b, p.id)
+	b = binary.AppendVarint(b, int64(m.Received))
+	for _, d := range [...]time.Duration{m.InitialAge, m.Lifetime, m.WhileRevalidate, m.IfError, m.Unreachable} {
 		b = binary.AppendVarint(b, int64(d))
 	}
-	for _, flag := range []bool{m.Heuristic, m.NoCache, m.ForbidStale, m.SharedWithAuth, m.Immutable} {
+	for _, flag := range [...]bool{m.Heuristic, m.NoCache, m.ForbidStale, m.SharedWithAuth, m.Immutable} {
 		b = appendFlag(b, flag)
 	}
 	b = appendList(b, m.Tags)
 	return binary.AppendUvarint(b, m.Epoch)
 }
 
-// readMeta reads what appendMeta wrote, and puts it on the monotonic clock as it is now. A response from the future is one
-// whose age nobody knows: it is stale from the start.
-func readMeta(b []byte, now Moment) (*Meta, error) {
+// readMeta reads what appendMeta wrote into m, which shares b, and puts it on the monotonic clock. A response from the future
+// is one whose age nobody knows: it is stale from the start. few is room for field lines.
+func readMeta(m *Meta, b []byte, few []line, p process, now Instant) error {
 	r := metaReader{rest: b}
 	if r.uint8() != metaVersion {
-		return nil, errMeta
+		return errMeta
 	}
-	m := &Meta{
-		Proto: r.text(), Status: int(r.uint()), Head: r.head(), Vary: r.list(), ETag: r.text(),
+	*m = Meta{
+		Proto: r.text(), Status: int(r.uint()), Head: r.head(few), Vary: r.list(), ETag: r.text(),
 		LastModified: r.time(), Date: r.time(), Coding: r.text(), ReceivedAt: r.time(),
 	}
-	for _, d := range []*time.Duration{&m.InitialAge, &m.Lifetime, &m.WhileRevalidate, &m.IfError, &m.Unreachable} {
+	own := r.uint() == p.id
+	m.Received = Instant(r.int())
+	for _, d := range [...]*time.Duration{&m.InitialAge, &m.Lifetime, &m.WhileRevalidate, &m.IfError, &m.Unreachable} {
 		*d = r.duration()
 	}
-	for _, flag := range []*bool{&m.Heuristic, &m.NoCache, &m.ForbidStale, &m.SharedWithAuth, &m.Immutable} {
+	for _, flag := range [...]*bool{&m.Heuristic, &m.NoCache, &m.ForbidStale, &m.SharedWithAuth, &m.Immutable} {
 		*flag = r.uint8() != 0
 	}
 	m.Tags, m.Epoch = r.list(), r.uint()
 	if r.bad || len(r.rest) > 0 {
-		return nil, errMeta
+		return errMeta
 	}
-	since := now.Wall.Sub(m.ReceivedAt)
-	if since < 0 {
-		since, m.Lifetime, m.WhileRevalidate = 0, 0, 0
+	if !own {
+		m.Received = now.Add(-min(p.wall(now).Sub(m.ReceivedAt), century))
 	}
-	m.Received = now.Mono.Add(-since)
-	return m, nil
+	if m.Received > now { // nobody knows since when
+		m.Received, m.Lifetime, m.WhileRevalidate = now, 0, 0
+	}
+	return nil
 }
 
+// appendHead appends the lengths of all names and values, and then the lines as they stand in a message.
 func appendHead(b []byte, h Head) []byte {
 	b = binary.AppendUvarint(b, uint64(len(h.lines)))
-	for i := range h.lines {
-		name, value := h.Line(i)
-		b = appendPart(appendPart(b, name), value)
+	start := uint32(0)
+	for _, l := range h.lines {
+		b = binary.AppendUvarint(b, uint64(l.name-start))
+		b = binary.AppendUvarint(b, uint64(l.value-l.name-2))
+		start = l.value + 2
 	}
-	return b
+	return appendPart(b, view(h.block))
 }
 
 func appendList(b []byte, all []string) []byte {
@@ -151,7 +177,7 @@ func (r *metaReader) length() int {
 	return int(n)
 }
 
-func (r *metaReader) text() string { return string(r.take(r.length())) }
+func (r *metaReader) text() string { return view(r.take(r.length())) }
 
 func (r *metaReader) list() []string {
 	n := r.length()
@@ -168,15 +194,31 @@ func (r *metaReader) list() []string {
 	return slices.Clip(all)
 }
 
-func (r *metaReader) head() Head {
+// head reads a header section; few is room for its lines.
+func (r *metaReader) head(few []line) Head {
 	n := r.length()
-	h := Head{lines: make([]line, 0, min(n, 1024))}
+	h := Head{lines: slices.Grow(few[:0], n)}
+	end := 0
 	for range n {
-		if r.bad {
-			return Head{}
-		}
-		name := r.text()
-		h.append(name, r.text())
+		name := end + r.length()
+		value := name + 2 + r.length()
+		end = value + 2
+		h.lines = append(h.lines, line{uint32(name), uint32(value)})
+	}
+	h.block = r.take(r.length())
+	if r.bad || end != len(h.block) || !h.wellFormed() {
+		r.bad = true
+		return Head{}
 	}
 	return h
+}
+
+// wellFormed reports whether there is a colon behind every name and an end behind every line.
+func (h *Head) wellFormed() bool {
+	for _, l := range h.lines {
+		if string(h.block[l.name:l.name+2]) != ": " || string(h.block[l.value:l.value+2]) != "\r\n" {
+			return false
+		}
+	}
+	return true
 }

@@ -26,20 +26,22 @@ type DiskConfig struct {
 // there when it leaves memory. A varying response takes two records: its own, and under its key's plain name the Vary that
 // tells what the own one is called. All methods of a nil tier find and do nothing.
 type below struct {
-	tier  *disk.Tier
-	clock Clock
-	small int64 // largest body that memory keeps as well
-	ran   atomic.Bool
+	tier    *disk.Tier
+	clock   Clock
+	process process
+	heads   heads
+	small   int64 // largest body that memory keeps as well
+	ran     atomic.Bool
 }
 
 // openBelow opens the disk tier, and empties it if it was written under another purge journal than the one at hand. One that
-// is out of order leaves memory alone to do the work.
-func openBelow(c StoreConfig, clock Clock, log *slog.Logger) (*below, error) {
+// is out of order leaves memory alone to do the work. held says what memory has, by variantHash.
+func openBelow(c StoreConfig, clock Clock, log *slog.Logger, held func(hash uint64) bool) (*below, error) {
 	if c.Disk.Path == "" {
 		return nil, nil
 	}
 	tier, err := disk.Open(c.Disk.Path, disk.Options{
-		Limit: c.Disk.Size, Log: log,
+		Limit: c.Disk.Size, Log: log, Held: held,
 		Trust: func(highest uint64) bool { return highest <= c.HighestEpoch },
 	})
 	if err == nil && c.Identity != [16]byte{} && tier.Identity() != c.Identity {
@@ -54,7 +56,7 @@ func openBelow(c StoreConfig, clock Clock, log *slog.Logger) (*below, error) {
 	case err != nil:
 		return nil, err
 	}
-	return &below{tier: tier, clock: clock, small: c.MaxBytes / 100}, nil
+	return &below{tier: tier, clock: clock, process: newProcess(clock), heads: newHeads(c.MaxBytes), small: c.MaxBytes / 100}, nil
 }
 
 // letGo gives up a tier that will not be used.
@@ -105,11 +107,11 @@ func nameOf(hash uint64, key, variant string) disk.Name {
 func (o *Object) name() disk.Name { return nameOf(o.Hash, o.Key, o.Variant) }
 
 // record describes o for the disk.
-func (o *Object) record() disk.Record {
+func (d *below) record(o *Object) disk.Record {
 	head := []byte{recordMeta}
 	head = appendPart(appendPart(appendPart(head, o.Site), o.Host), o.URL)
 	length, _ := o.Own.Body.Length()
-	return disk.Record{Name: o.name(), Fill: o.fill, Epoch: o.Meta.Epoch, Head: appendMeta(head, o.Meta), Length: length}
+	return disk.Record{Name: o.name(), Fill: o.fill, Epoch: o.Meta.Epoch, Head: appendMeta(head, o.Meta, d.process), Length: length}
 }
 
 // put writes a small object. One that the disk has no time for is missing there, but so is what it replaces.
@@ -117,7 +119,7 @@ func (d *below) put(o *Object) {
 	if d == nil {
 		return
 	}
-	if !d.tier.Put(o.record(), o.Own.Body.chunks) {
+	if !d.tier.Put(d.record(o), o.Own.Body.chunks) {
 		d.tier.Remove(o.name())
 		return
 	}
@@ -141,7 +143,7 @@ func (d *below) freshen(o, stale *Object) {
 	if d == nil {
 		return
 	}
-	if !d.tier.Freshen(stale.name(), o.record()) {
+	if !d.tier.Freshen(stale.name(), d.record(o)) {
 		return // the old head is stale, and will be validated again
 	}
 	if o.Variant != stale.Variant {
@@ -155,77 +157,6 @@ func (d *below) remove(o *Object) {
 	if d != nil {
 		d.tier.Remove(o.name())
 	}
-}
-
-// find returns what the disk has for q. The Object's body is read from there: see Body.Open.
-func (d *below) find(q *Query) *Object {
-	if d == nil {
-		return nil
-	}
-	e := d.open(nameOf(q.Hash, q.Key, ""))
-	if e == nil {
-		return nil
-	}
-	if vary, ok := readVary(e.Head); ok {
-		e.Close()
-		if e = d.open(nameOf(q.Hash, q.Key, VariantKey(q, vary))); e == nil {
-			return nil
-		}
-	}
-	o, err := d.object(e, q)
-	if err != nil {
-		e.Close()
-		return nil
-	}
-	return o
-}
-
-// open opens the record of exactly that name.
-func (d *below) open(n disk.Name) *disk.Entry {
-	ref, ok := d.tier.Lookup(n)
-	if !ok {
-		return nil
-	}
-	e, err := d.tier.Open(ref)
-	if err != nil {
-		return nil
-	}
-	if e.Key != n.Key || e.Variant != n.Variant {
-		e.Close()
-		return nil
-	}
-	return e
-}
-
-// readVary reads a record that names the Vary of a key.
-func readVary(head []byte) (vary []string, ok bool) {
-	if len(head) == 0 || head[0] != recordVary {
-		return nil, false
-	}
-	r := metaReader{rest: head[1:]}
-	vary = r.list()
-	return vary, !r.bad
-}
-
-// object makes an Object of a record. The first block of its body is checked here, before anybody is told that it exists.
-func (d *below) object(e *disk.Entry, q *Query) (*Object, error) {
-	if len(e.Head) == 0 || e.Head[0] != recordMeta {
-		return nil, errMeta
-	}
-	r := metaReader{rest: e.Head[1:]}
-	o := &Object{Key: e.Key, Hash: q.Hash, Variant: e.Variant, Site: r.text(), Host: r.text(), URL: r.text(), fill: e.Fill}
-	var err error
-	if o.Meta, err = readMeta(r.rest, d.clock.Now()); err != nil {
-		return nil, err
-	}
-	if e.Length > 0 {
-		if _, err := e.Block(0); err != nil {
-			return nil, err
-		}
-	}
-	o.Own = Representation{Coding: o.Meta.Coding, ETag: o.Meta.ETag, Body: bodyBelow(d.tier, e)}
-	o.checked.Store(o.Meta.Epoch)
-	return o, nil
 }
 
 // promotion is how rarely a hit on the disk brings an object to memory: whoever is asked for often comes soon, and a read
@@ -249,51 +180,4 @@ func (d *below) promoted(o *Object) *Object {
 		whole.Write(p)
 	}
 	return o.copyOver(bodyOf(whole.Bytes()))
-}
-
-// source is where a body is that memory does not hold.
-type source struct {
-	tier  *disk.Tier
-	name  disk.Name
-	fill  uint64                     // the body among those that the name has had
-	first atomic.Pointer[disk.Entry] // open since the look-up, for the first reader
-}
-
-// bodyBelow returns the body of a record on disk.
-func bodyBelow(t *disk.Tier, e *disk.Entry) *Body {
-	b := &Body{length: e.Length, end: e.Length, below: &source{tier: t, name: e.Name, fill: e.Fill}}
-	b.below.first.Store(e)
-	b.complete.Store(true)
-	return b
-}
-
-// open gives a reader an entry of its own. A newer response may have come since the look-up: its bytes under the old head
-// would be nobody's.
-func (s *source) open() (*disk.Entry, error) {
-	if e := s.first.Swap(nil); e != nil {
-		return e, nil
-	}
-	ref, ok := s.tier.Lookup(s.name)
-	if !ok {
-		return nil, disk.ErrGone
-	}
-	e, err := s.tier.Open(ref)
-	if err != nil {
-		return nil, err
-	}
-	if e.Key != s.name.Key || e.Variant != s.name.Variant || e.Fill != s.fill {
-		e.Close()
-		return nil, fmt.Errorf("%w: another body has its place", disk.ErrGone)
-	}
-	return e, nil
-}
-
-// Done lets go of what a look-up opened for a reader who did not come.
-func (o *Object) Done() {
-	if o == nil || o.Own.Body.below == nil {
-		return
-	}
-	if e := o.Own.Body.below.first.Swap(nil); e != nil {
-		e.Close()
-	}
 }

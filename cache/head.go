@@ -12,8 +12,9 @@ import (
 //
 // The bytes belong to the Head for good: strings handed out point into them, so nobody may change them.
 type Head struct {
-	block []byte
-	lines []line
+	block   []byte
+	lines   []line
+	touched bool
 }
 
 // line holds where a line's name and its value end; the value begins two bytes after its name, the next line two bytes
@@ -45,6 +46,10 @@ func RenderHead(h http.Header, skip func(name string) bool) Head {
 }
 
 func (h *Head) append(name, value string) {
+	switch name {
+	case "Via", "Location":
+		h.touched = true
+	}
 	h.block = append(append(h.block, name...), ": "...)
 	nameEnd := uint32(len(h.block) - 2)
 	h.block = append(append(h.block, value...), "\r\n"...)
@@ -53,6 +58,10 @@ func (h *Head) append(name, value string) {
 
 // Len returns the number of field lines.
 func (h Head) Len() int { return len(h.lines) }
+
+// Touched reports whether there is a field that a node on the way writes anew, Via or Location, so that the Block cannot be
+// sent as it is.
+func (h Head) Touched() bool { return h.touched }
 
 // Block returns all lines as they stand in an HTTP/1.1 message. Read only.
 func (h Head) Block() []byte { return h.block }

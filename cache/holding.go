@@ -60,8 +60,8 @@ func (d *below) judged(r *disk.Record) (t Target, epoch uint64, ok bool) {
 	}
 	in := metaReader{rest: r.Head[1:]}
 	t = Target{Site: in.text(), Host: in.text(), URL: in.text()}
-	m, err := readMeta(in.rest, d.clock.Now())
-	if in.bad || err != nil {
+	var m Meta
+	if in.bad || readMeta(&m, in.rest, nil, d.process, d.clock.Now().Mono) != nil {
 		return t, 0, false
 	}
 	t.Tags = m.Tags

@@ -14,9 +14,10 @@ var ErrDiskInUse = disk.ErrInUse
 
 // Disk is the disk tier as an operator sees it: that of a running Store, or of a node that is stopped.
 type Disk struct {
-	tier  *disk.Tier
-	clock Clock
-	store *Store // nil of a node that is stopped
+	tier    *disk.Tier
+	clock   Clock
+	process process
+	store   *Store // nil of a node that is stopped
 
 	stop  context.CancelFunc // ends the tier; nil with a store, which does it
 	ended chan error         // what became of it
@@ -27,7 +28,7 @@ func (s *Store) Disk() *Disk {
 	if s.disk == nil {
 		return nil
 	}
-	return &Disk{tier: s.disk.tier, clock: s.clock, store: s}
+	return &Disk{tier: s.disk.tier, clock: s.clock, process: s.disk.process, store: s}
 }
 
 // unlimited is the size of a folder whose limit only the node's configuration knows: nothing is evicted.
@@ -41,7 +42,8 @@ func OpenDisk(ctx context.Context, path string, log *slog.Logger) (*Disk, error)
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.Background())
-	d := &Disk{tier: tier, clock: SystemClock(), stop: stop, ended: make(chan error, 1)}
+	clock := SystemClock()
+	d := &Disk{tier: tier, clock: clock, process: newProcess(clock), stop: stop, ended: make(chan error, 1)}
 	go func() { d.ended <- tier.Run(running) }()
 	if err := d.loaded(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())

@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"strings"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Seed is the secret that keeps others from choosing requests whose keys have the same hash. It lives as long as the cache
@@ -90,12 +88,17 @@ func (q *Query) SetQuery(p *Policy, raw string, present bool) error {
 
 // MakeKey sets Key and Hash. It comes last: everything else of q goes into them.
 func (q *Query) MakeKey(p *Policy, seed Seed) {
-	var buffer [512]byte
-	q.Key = string(q.appendKey(buffer[:0], p))
-	var digest xxhash.Digest
-	digest.ResetWithSeed(uint64(seed))
-	digest.WriteString(q.Key)
-	q.Hash = digest.Sum64()
+	var room [512]byte
+	key := q.appendKey(room[:0], p)
+	q.Key, q.Hash = string(key), hashString(uint64(seed), view(key))
+}
+
+// MakeKeyIn is MakeKey in room of the caller's: Key points into what it returns, and is good for no longer.
+func (q *Query) MakeKeyIn(room []byte, p *Policy, seed Seed) []byte {
+	key := q.appendKey(room[:0], p)
+	q.Key = view(key)
+	q.Hash = hashString(uint64(seed), q.Key)
+	return key
 }
 
 // appendKey appends the parts of the key. Each carries its length, and those that a policy adds carry their names, so that

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -25,7 +26,7 @@ type pump struct {
 	fill     *Fill
 	object   *Object
 	from     io.ReadCloser
-	keep     bool  // the Object is in the table and to be stored
+	keep     bool  // the Object is in the table and to be stored: by memory, or as long as it is written to the disk
 	limit    int64 // largest body to hold whole
 	most     int64 // largest body to store
 	budget   *semaphore.Weighted
@@ -51,12 +52,18 @@ func (p *pump) run() {
 
 // fail ends a body that will never be whole.
 func (p *pump) fail(err error) {
-	p.leaveDisk()
 	if p.keep { // first, so that nobody joins what has failed
-		p.store.forget(p.object)
+		p.drop()
 		p.store.failed(p.fill, Answer{Err: err})
 	}
+	p.leaveDisk()
 	p.object.Own.Body.finish(err)
+}
+
+// drop takes the Object out of the table: those who read it go on, nobody else joins.
+func (p *pump) drop() {
+	p.keep = false
+	p.store.forget(p.object)
 }
 
 // settle leaves a whole body where it belongs. One that goes to the disk stays in the table until it is found there.
@@ -67,18 +74,25 @@ func (p *pump) settle() {
 		return
 	}
 	if p.down != nil {
-		if p.down.Commit(p.store.ctx, p.object.record()) == nil {
-			p.store.disk.putVary(p.object)
-			p.store.markers.drop(p.object.Hash)
-		}
+		p.land()
 	}
 	length, _ := p.object.Own.Body.Length()
 	switch {
-	case p.keep && p.store.inMemory(length):
+	case p.keep && p.window == 0 && p.store.inMemory(length):
 		p.store.keep(p.object)
 	case p.keep:
-		p.store.forget(p.object)
+		p.drop()
 	}
+}
+
+// land makes the disk show the body that was written there.
+func (p *pump) land() {
+	if p.down.Commit(p.store.ctx, p.store.disk.record(p.object)) != nil {
+		p.leaveDisk()
+		return
+	}
+	p.store.disk.putVary(p.object)
+	p.store.markers.drop(p.object.Hash)
 }
 
 // move reads to the end of the body.
@@ -139,7 +153,7 @@ func (p *pump) grow(total, want int64) {
 		if p.keep && p.down == nil {
 			p.goDown()
 		}
-		p.stream(false)
+		p.stream()
 	}
 	if p.window > 0 {
 		size = min(size, p.window)
@@ -177,25 +191,29 @@ func (p *pump) bound(total int64) {
 	}
 	switch {
 	case total > p.most:
-		p.leaveDisk()
-		p.stream(true)
+		p.outgrow()
 	case total > p.limit:
-		p.stream(false)
+		p.stream()
 	}
 	if p.window > 0 {
 		p.giveBack()
 	}
 }
 
-// stream gives up holding the body whole: those who read it go on, nobody else joins. One that is too large to store will be
-// so the next time, too.
-func (p *pump) stream(tooLarge bool) {
+// outgrow gives up storing the body. It will be too large the next time, too.
+func (p *pump) outgrow() {
 	if p.keep {
-		p.keep = false
-		p.store.forget(p.object)
-		if tooLarge {
-			p.store.refuse(p.fill, p.object.Meta.Epoch)
-		}
+		p.drop()
+		p.store.refuse(p.fill, p.object.Meta.Epoch)
+	}
+	p.leaveDisk()
+	p.stream()
+}
+
+// stream gives up holding the body whole. Without a disk that has what memory lets go, nobody else may join.
+func (p *pump) stream() {
+	if p.keep && p.down == nil {
+		p.drop()
 	}
 	if p.window == 0 {
 		p.narrow()
@@ -232,6 +250,7 @@ func (p *pump) goDown() {
 		return
 	}
 	p.down = w
+	p.object.Own.Body.writtenTo(w)
 	for _, c := range p.object.Own.Body.pieces() {
 		p.fall(c)
 	}
@@ -239,15 +258,26 @@ func (p *pump) goDown() {
 
 // fall writes bytes of the body to the disk, if it goes there, and waits for the disk if need be.
 func (p *pump) fall(b []byte) {
-	if p.down != nil && p.down.Append(p.store.ctx, b) != nil {
+	if p.down == nil {
+		return
+	}
+	switch err := p.down.Append(p.store.ctx, b); {
+	case errors.Is(err, disk.ErrTooLarge):
+		p.outgrow()
+	case err != nil:
 		p.leaveDisk()
 	}
 }
 
-// leaveDisk forgets what was written of the body.
+// leaveDisk forgets what was written of the body. From then on nobody has what memory has let go.
 func (p *pump) leaveDisk() {
-	if p.down != nil {
-		p.down.Abort()
-		p.down = nil
+	if p.down == nil {
+		return
+	}
+	p.down.Abort()
+	p.down = nil
+	p.object.Own.Body.writtenTo(nil)
+	if p.keep && p.window > 0 {
+		p.drop()
 	}
 }

@@ -32,10 +32,11 @@ func (p *onePurge) Verdict(_ *Target, after, upTo uint64) Verdict {
 // bench is a store, a policy, and an origin that answers what a test says.
 type bench struct {
 	*Store
-	t      testing.TB
-	policy *Policy
-	asked  atomic.Int64
-	origin func(ctx context.Context, n int64, validate *Meta) (*http.Response, error)
+	t        testing.TB
+	stopDisk func()
+	policy   *Policy
+	asked    atomic.Int64
+	origin   func(ctx context.Context, n int64, validate *Meta) (*http.Response, error)
 }
 
 func newBench(t *testing.T, purges Purges, maxBytes int64) *bench {

@@ -80,7 +80,7 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 	s.seed = Seed(binary.LittleEndian.Uint64(seed[:]))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	var err error
-	if s.disk, err = openBelow(c, clock, log); err != nil {
+	if s.disk, err = openBelow(c, clock, log, s.holds); err != nil {
 		return nil, err
 	}
 	if s.disk != nil {
@@ -145,14 +145,28 @@ func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	return o, f
 }
 
+// Peek returns the object stored for q that no purge up to begin concerns, whole, or nil. It changes nothing that Lookup
+// tells, so that one who cannot use what it gives may still ask Lookup. With the object in memory it allocates nothing.
+func (s *Store) Peek(q *Query, begin uint64) *Object {
+	o, f, variant := s.look(q, begin)
+	if o == nil {
+		o, f, variant = s.lookBelow(q, begin, f, variant)
+	}
+	if o == nil || f.Verdict != Valid || !o.Own.Body.Complete() {
+		o.Done()
+		return nil
+	}
+	s.ram.Touch(variantHash(q.Hash, variant))
+	return o
+}
+
 // look also returns the name of q's variant, as far as the key's Vary is known.
 func (s *Store) look(q *Query, begin uint64) (o *Object, f Found, variant string) {
 	set := s.table.find(q.Hash, q.Key)
 	if set == nil {
 		return nil, Found{}, ""
 	}
-	variant = VariantKey(q, set.vary)
-	v := set.get(variant)
+	v, variant := set.choose(q)
 	if v.filling != nil && s.usable(v.filling, begin) {
 		return v.filling, Found{Meta: v.filling.Meta}, variant
 	}
@@ -283,6 +297,9 @@ func (s *Store) place(o *Object, edit func(*variants, *variant) bool) (placed bo
 	}
 	return placed
 }
+
+// holds reports whether memory has what a record on the disk is about: a variant, or a key of which the record names the Vary.
+func (s *Store) holds(hash uint64) bool { return s.ram.Holds(hash) || s.table.holds(hash) }
 
 // forget takes o out of the table. The tier calls it for what has to go; it never calls the tier.
 func (s *Store) forget(o *Object) {

@@ -36,17 +36,17 @@ func (d *Disk) describe(r *disk.Record, at disk.Location) (StoredResponse, bool)
 	if len(r.Head) == 0 || r.Head[0] != recordMeta {
 		return StoredResponse{}, false
 	}
-	in, now := metaReader{rest: r.Head[1:]}, d.clock.Now()
+	in, now := metaReader{rest: r.Head[1:]}, d.clock.Now().Mono
 	target := Target{Site: in.text(), Host: in.text(), URL: in.text()}
-	m, err := readMeta(in.rest, now)
-	if in.bad || err != nil {
+	m := &Meta{}
+	if in.bad || readMeta(m, in.rest, nil, d.process, now) != nil {
 		return StoredResponse{}, false
 	}
 	target.Tags = m.Tags
 	scheme, _, _ := keyURL(r.Key)
 	return StoredResponse{
-		URL: target.URL, Scheme: scheme, Site: target.Site, Status: m.Status, State: d.state(m, &target, now.Mono),
-		Age: int64(m.Age(now.Mono).Seconds()), TTL: int64(m.TTL(now.Mono).Seconds()), Length: r.Length, Coding: m.Coding,
+		URL: target.URL, Scheme: scheme, Site: target.Site, Status: m.Status, State: d.state(m, &target, now),
+		Age: int64(m.Age(now).Seconds()), TTL: int64(m.TTL(now).Seconds()), Length: r.Length, Coding: m.Coding,
 		Variant: readVariant(r.Variant), Tags: m.Tags, Epoch: m.Epoch, Location: at.String(),
 	}, true
 }

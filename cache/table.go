@@ -57,6 +57,16 @@ func (t *table) find(hash uint64, key string) *variants {
 	return nil
 }
 
+// holds reports whether there is anything under some key of that hash.
+func (t *table) holds(hash uint64) bool {
+	for e := t.buckets[hash&t.mask].Load(); e != nil; e = e.next.Load() {
+		if e.hash == hash {
+			return true
+		}
+	}
+	return false
+}
+
 // change replaces what is there under a key by what edit makes of it; edit gets nil for nothing and returns nil for
 // nothing.
 func (t *table) change(hash uint64, key string, edit func(*variants) *variants) {
@@ -144,6 +154,21 @@ func (s *variants) get(key string) variant {
 		}
 	}
 	return variant{}
+}
+
+// choose returns the place of the variant that q asks for, and its name. It allocates only for one that is not there.
+func (s *variants) choose(q *Query) (v variant, name string) {
+	if len(s.vary) == 0 {
+		return s.get(""), ""
+	}
+	var room [256]byte
+	key := appendVariant(room[:0], q, s.vary)
+	for i := range s.list {
+		if s.list[i].key == string(key) {
+			return s.list[i], s.list[i].key
+		}
+	}
+	return variant{}, string(key)
 }
 
 // with returns s with v in its place, as the newest, and the objects that had to leave: those stored under another Vary,

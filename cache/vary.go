@@ -34,11 +34,14 @@ func namesClient(name string) bool { return name == "X-Forwarded-For" || name ==
 // VariantKey returns what q says in the fields that a response varies by; two requests with the same VariantKey choose the
 // same response (RFC 9111, section 4.1). Every part carries its length, so that no value can pass for two.
 func VariantKey(q *Query, vary []string) string {
-	var key []byte
+	return string(appendVariant(nil, q, vary))
+}
+
+func appendVariant(key []byte, q *Query, vary []string) []byte {
 	for _, name := range vary {
 		key = appendField(appendPart(key, name), q, name)
 	}
-	return string(key)
+	return key
 }
 
 // appendPart appends a part of a key, after its length.

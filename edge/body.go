@@ -38,7 +38,7 @@ var (
 
 func newRequestBody(x *exchange) *requestBody {
 	return &requestBody{
-		ReadCloser: x.r.Body, r: x.r, out: x.out, limit: x.conf.limits.Body,
+		ReadCloser: x.r.Body, r: x.r, out: http.NewResponseController(x.w), limit: x.conf.limits.Body,
 		gap: x.conf.timeouts.Body, rate: x.conf.timeouts.BodyRate, now: time.Now,
 	}
 }

@@ -18,6 +18,8 @@ type Config struct {
 	// ID is this node's name in Via, CDN-Loop and Cache-Status. Default: "Selvage" in Cache-Status and Via, and a random
 	// token after "selvage-" in CDN-Loop.
 	ID string `yaml:"id"`
+	// FastLane answers hits on the connection itself, below net/http: on or off. Answers are the same either way.
+	FastLane string `yaml:"fast_lane" enum:"on,off"`
 }
 
 // ListenerConfig is one socket.
@@ -145,6 +147,7 @@ func DefaultConfig() Config {
 			Handshake: 10 * time.Second, Header: 15 * time.Second, Idle: 2 * time.Minute,
 			Body: 30 * time.Second, BodyRate: 128, Write: 30 * time.Second, Stream: 10 * time.Minute, Drain: 30 * time.Second,
 		},
-		Log: LogConfig{Format: "auto", File: "-"},
+		Log:      LogConfig{Format: "auto", File: "-"},
+		FastLane: "on",
 	}
 }

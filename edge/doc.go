@@ -11,5 +11,7 @@
 //	pass      to the origin and back, nothing stored; upgraded connections           pass.go, tunnel.go
 //	respond   preconditions, ranges, write: always from a cache.Object               respond.go, write.go
 //	          errors of our own                                                      fail.go
-//	finish    one Result → access log, metrics, Cache-Status                         result.go, log.go, logline.go, metrics.go, status.go
+//	          both for hits on the connection itself, below net/http                 hit.go, hithead.go
+//	finish    one Result → access log, metrics, Cache-Status                         result.go, status.go
+//	          the log and the metrics                                                log.go, logqueue.go, logline.go, metrics.go, tally.go
 package edge

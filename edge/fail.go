@@ -64,7 +64,7 @@ func (x *exchange) fail(status int, kind, why string) {
 func (x *exchange) give(a answer) {
 	h := x.w.Header()
 	if x.res.Looked {
-		x.setCacheStatus(h)
+		x.setCacheStatus(&answerLines{header: h})
 	}
 	var changes headerChanges
 	if x.route != nil {

@@ -17,13 +17,16 @@ import (
 type identity struct {
 	name string // in Via and Cache-Status
 	loop string // in CDN-Loop: told apart from other nodes, so that a chain of them is no loop
+	via  string // member of Via for a message received with HTTP/1.1, as nearly all are
 }
 
 func newIdentity(configured string) identity {
-	if configured != "" {
-		return identity{name: configured, loop: configured}
+	id := identity{name: configured, loop: configured}
+	if configured == "" {
+		id = identity{name: "Selvage", loop: "selvage-" + rand.Text()}
 	}
-	return identity{name: "Selvage", loop: "selvage-" + rand.Text()}
+	id.via = "1.1 " + id.name
+	return id
 }
 
 // sensitive are the fields, and prefixes of fields, that routing, framing and caching rely on. A client that names one in
@@ -150,15 +153,26 @@ func acceptsTrailers(h http.Header) bool {
 
 // viaWith returns the Via of a message received with proto (RFC 9110, section 7.6.3).
 func viaWith(in http.Header, proto string, id identity) string {
+	if proto == "HTTP/1.1" {
+		return appended(in["Via"], id.via)
+	}
+	return appended(in["Via"], protoVersion(proto)+" "+id.name)
+}
+
+// protoVersion returns the version in the protocol's name, as Via and logs have it.
+func protoVersion(proto string) string {
 	version := strings.TrimPrefix(proto, "HTTP/")
 	if version != "1.0" {
 		version = strings.TrimSuffix(version, ".0") // "2", "3": they have no minor version
 	}
-	return appended(in["Via"], version+" "+id.name)
+	return version
 }
 
 // appended joins the lines of a list field, and a last member, to one line.
 func appended(lines []string, member string) string {
+	if len(lines) == 0 {
+		return member
+	}
 	return strings.Join(append(slices.Clip(lines), member), ", ")
 }
 
@@ -248,6 +262,14 @@ func sortedFields(m map[string]string) []field {
 		out = append(out, field{http.CanonicalHeaderKey(name), m[name]})
 	}
 	return out
+}
+
+// none reports whether there is nothing to change.
+func (c *headerChanges) none() bool { return len(c.remove)+len(c.set)+len(c.add) == 0 }
+
+// drops reports whether a line with that name, in canonical form, goes before what is set and added.
+func (c *headerChanges) drops(name string) bool {
+	return slices.Contains(c.remove, name) || slices.ContainsFunc(c.set, func(f field) bool { return f.name == name })
 }
 
 // apply changes h: remove, then set, then add. Slices that h shares with others are left as they were.

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-var testID = identity{name: "Selvage", loop: "selvage-1"}
+var testID = identity{name: "Selvage", loop: "selvage-1", via: "1.1 Selvage"}
 
 // THREATS T44.
 func TestCheckFields(t *testing.T) {
@@ -138,7 +138,7 @@ func TestNewIdentity(t *testing.T) {
 	if one.name != "Selvage" || !strings.HasPrefix(one.loop, "selvage-") || one.loop == two.loop {
 		t.Errorf("identities without a name = %+v, %+v, want different tokens after selvage-", one, two)
 	}
-	if got := newIdentity("edge-7"); got != (identity{"edge-7", "edge-7"}) {
+	if got := newIdentity("edge-7"); got != (identity{"edge-7", "edge-7", "1.1 edge-7"}) {
 		t.Errorf("configured identity = %+v", got)
 	}
 }

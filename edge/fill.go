@@ -92,9 +92,8 @@ func (x *exchange) respondOnce(a cache.Answer) {
 	if x.precluded(a.Admission.Meta) {
 		return
 	}
-	h := x.w.Header()
-	x.copyHead(h, a.Admission.Meta)
-	x.stream(h, a.Response)
+	l := x.copyHead(a.Admission.Meta)
+	x.stream(l.header, a.Response)
 }
 
 // newFill describes the fetch for this request; in the background nobody hears of interim responses and results.
@@ -102,6 +101,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	if v == cache.Hard {
 		stale = nil
 	}
+	x.lent = true
 	q := x.q // the fill outlives the request, and is a GET also for HEAD
 	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/http"
 	"net/url"
+	"sync"
 
 	"selvage/cache"
 	"selvage/edge/internal/lane"
@@ -18,7 +19,6 @@ type exchange struct {
 	conf *snapshot
 	w    http.ResponseWriter
 	r    *http.Request
-	out  *http.ResponseController
 
 	// What read found.
 	start    cache.Instant
@@ -38,7 +38,11 @@ type exchange struct {
 	res       Result
 	firstHand bool // the answer is the origin's to this very request
 	sent      bool // the final head is on its way
+	lent      bool // a fill or an exchange with an origin may hold it when the request has ended
 }
+
+// exchanges holds those that nobody holds any more: hits and refusals, as a rule.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 // ServeHTTP walks a request from read to finish. The rooms before it, accept and the strict check, are the lane's.
 func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -46,7 +50,8 @@ func (e *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (e *Edge) walk(w http.ResponseWriter, r *http.Request, conn *lane.Info) {
-	x := &exchange{Edge: e, conf: e.conf.Load(), w: w, r: r, out: http.NewResponseController(w), conn: conn}
+	x := exchanges.Get().(*exchange)
+	x.Edge, x.conf, x.w, x.r, x.conn = e, e.conf.Load(), w, r, conn
 	x.now, x.begin = e.clock.Now(), e.journal.Applied()
 	x.start = x.now.Mono
 	defer x.finish()
@@ -119,6 +124,10 @@ func (x *exchange) finish() {
 	x.metrics.Record(&x.res)
 	if x.res.Aborted {
 		x.abort()
+	}
+	if !x.lent {
+		*x = exchange{}
+		exchanges.Put(x)
 	}
 }
 

@@ -116,6 +116,7 @@ func (e *Edge) laneConfig(c Config) lane.Config {
 		Refused: e.refusedHead,
 		Opened:  func(i *lane.Info) { e.visits.arrive(connID(i.ID), peerAddr(i.Remote.String())) },
 		Closed:  func(id uint64) { e.visits.leave(connID(id)) },
+		Answer:  e.answerHit,
 		Logger:  e.logger,
 	}
 }
@@ -125,6 +126,7 @@ func (e *Edge) refusedHead(r lane.Refusal) {
 	e.metrics.RefusedHead(r.Reason)
 	now := e.clock.Now().Wall
 	e.log.Record(&Result{
-		Begin: now, Client: peerAddr(r.Remote.String()), Secure: r.Secure, Target: string(r.Line), Status: r.Status, Error: r.Reason,
+		Begin: now, Conn: r.Conn, Client: peerAddr(r.Remote.String()), Secure: r.Secure, Target: string(r.Line),
+		Status: r.Status, Error: r.Reason,
 	})
 }

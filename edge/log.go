@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -26,17 +27,13 @@ type accessLog struct {
 	wake chan struct{} // a first line is pending
 	full chan struct{} // enough is pending for a write
 
-	mu      sync.Mutex
-	pending []byte // guarded by mu
-	lines   int    // guarded by mu: in pending
-	refused int    // guarded by mu: lines that found no room since the last write
+	queues []lineQueue // a connection's is the one at its number
 
 	outMu sync.Mutex
 	out   io.WriteCloser // guarded by outMu
 	torn  bool           // guarded by outMu: the last write ended within a line
 
 	// owned by Run
-	spare   []byte
 	unsaid  int   // lost and not yet told
 	failure error // of the last write that lost some
 	saidAt  time.Time
@@ -44,8 +41,7 @@ type accessLog struct {
 
 // The bounds of the access log. A second of 50,000 requests is about 15 MiB of lines.
 const (
-	maxPending  = 4 << 20
-	writeAt     = 256 << 10
+	writeAt     = 256 << 10              // of one queue
 	gatherLines = 100 * time.Millisecond // a line is written at most this much later
 	sayLostGap  = 10 * time.Second
 	maxLineKept = 64 << 10 // larger encoding buffers are not pooled
@@ -73,7 +69,10 @@ func openAccessLog(cfg LogConfig, stdout *os.File, lost func(lines int), say *sl
 }
 
 func newAccessLog(encode lineEncoder, lost func(lines int), say *slog.Logger) *accessLog {
-	return &accessLog{encode: encode, lost: lost, say: say, wake: make(chan struct{}, 1), full: make(chan struct{}, 1)}
+	return &accessLog{
+		encode: encode, lost: lost, say: say, wake: make(chan struct{}, 1), full: make(chan struct{}, 1),
+		queues: make([]lineQueue, min(runtime.GOMAXPROCS(0), maxLogQueues)),
+	}
 }
 
 // keptOpen is a file that is not ours to close.
@@ -110,26 +109,19 @@ func (l *accessLog) Record(r *Result) {
 	}
 	buf := lineBuffers.Get().(*[]byte)
 	line := append(l.encode((*buf)[:0], r), '\n')
-	l.enqueue(line)
+	l.enqueue(line, r.Conn)
 	if cap(line) <= maxLineKept {
 		*buf = line
 		lineBuffers.Put(buf)
 	}
 }
 
-func (l *accessLog) enqueue(line []byte) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.pending)+len(line) > maxPending {
-		l.refused++
-		return
-	}
-	if len(l.pending) == 0 {
+func (l *accessLog) enqueue(line []byte, conn uint64) {
+	pending, first := l.queues[conn%uint64(len(l.queues))].put(line)
+	if first {
 		signal(l.wake)
 	}
-	l.pending = append(l.pending, line...)
-	l.lines++
-	if len(l.pending) >= writeAt {
+	if pending >= writeAt {
 		signal(l.full)
 	}
 }
@@ -171,27 +163,20 @@ func (l *accessLog) gather(ctx context.Context) {
 
 // flush writes what is pending. Called by Run only.
 func (l *accessLog) flush() {
-	batch, lines, lost := l.take()
-	if err := l.write(batch); err != nil {
-		lost += lines
-		l.failure = err
-	}
-	l.spare = batch
-	if lost > 0 {
-		l.lost(lost)
-		l.unsaid += lost
+	for i := range l.queues {
+		batch, lines, lost := l.queues[i].take()
+		if err := l.write(batch); err != nil {
+			lost += lines
+			l.failure = err
+		}
+		if lost > 0 {
+			l.lost(lost)
+			l.unsaid += lost
+		}
 	}
 	if time.Since(l.saidAt) >= sayLostGap {
 		l.sayLost()
 	}
-}
-
-func (l *accessLog) take() (batch []byte, lines, refused int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	batch, lines, refused = l.pending, l.lines, l.refused
-	l.pending, l.lines, l.refused = l.spare[:0], 0, 0
-	return batch, lines, refused
 }
 
 func (l *accessLog) sayLost() {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -270,6 +272,67 @@ func TestRecordAtOnce(t *testing.T) {
 	})
 }
 
+// Lines of different connections may change places, those of one do not.
+func TestLogKeepsAConnectionsOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &logFile{}
+		l := startLog(t, func(dst []byte, r *Result) []byte { return fmt.Appendf(dst, "%d %d", r.Conn, r.Status) }, always(out))
+		var wg sync.WaitGroup
+		for conn := range uint64(8) {
+			wg.Go(func() {
+				for i := range 1000 {
+					l.Record(&Result{Conn: conn, Status: i})
+					if i%100 == int(conn) {
+						time.Sleep(gatherLines / 2)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		l.stop()
+		next := make([]int, 8)
+		for line := range strings.Lines(out.text()) {
+			var conn, i int
+			if _, err := fmt.Sscanf(line, "%d %d\n", &conn, &i); err != nil || i != next[conn] {
+				t.Fatalf("line %q, want %d %d: %v", line, conn, next[conn], err)
+			}
+			next[conn]++
+		}
+		for conn, n := range next {
+			if n != 1000 {
+				t.Errorf("%d lines of connection %d, want 1000", n, conn)
+			}
+		}
+	})
+}
+
+// raceDetector says that it is on: pools then lose things at random, so that allocations cannot be counted.
+var raceDetector bool
+
+func TestLogRecordAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("pools forget under the race detector")
+	}
+	l := newAccessLog(appendJSON, func(int) {}, slog.New(slog.DiscardHandler))
+	l.open = always(keptOpen{io.Discard})
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	hit, full := hitResult(), exampleResult()
+	record := func() {
+		for range 100 {
+			l.Record(hit)
+			l.Record(full)
+		}
+		l.flush()
+	}
+	record() // buffers grow to what they hold
+	record()
+	if n := testing.AllocsPerRun(10, record); n != 0 {
+		t.Errorf("200 lines allocate %v times, want 0", n)
+	}
+}
+
 func TestChooseEncoder(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
@@ -299,7 +362,8 @@ func TestChooseEncoder(t *testing.T) {
 	}
 }
 
-func BenchmarkRecord(b *testing.B) {
+// benchLog is a log whose lines go nowhere, until the benchmark ends.
+func benchLog(b *testing.B) *accessLog {
 	l := newAccessLog(appendJSON, func(int) {}, slog.New(slog.DiscardHandler))
 	l.open = always(keptOpen{io.Discard})
 	if err := l.Reopen(); err != nil {
@@ -308,11 +372,28 @@ func BenchmarkRecord(b *testing.B) {
 	ctx, cancel := context.WithCancel(b.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { l.Run(ctx) })
-	defer wg.Wait()
-	defer cancel()
-	r := exampleResult()
+	b.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
 	b.ReportAllocs()
+	return l
+}
+
+func BenchmarkLogRecord(b *testing.B) {
+	l, r := benchLog(b), hitResult()
 	for b.Loop() {
 		l.Record(r)
 	}
+}
+
+func BenchmarkLogRecordParallel(b *testing.B) {
+	l := benchLog(b)
+	var conns atomic.Uint64
+	b.RunParallel(func(pb *testing.PB) {
+		r := hitResult()
+		for r.Conn = conns.Add(1); pb.Next(); {
+			l.Record(r)
+		}
+	})
 }

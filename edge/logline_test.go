@@ -68,6 +68,29 @@ func TestLinesEscape(t *testing.T) {
 	}
 }
 
+// Every byte at every place of a string that is otherwise plain, and beside a byte that may spoil its neighbour.
+func TestPlainPrefix(t *testing.T) {
+	for c := range 256 {
+		plain := c >= ' ' && c <= '~' && c != '"' && c != '\\'
+		for at := range 20 {
+			for _, after := range []byte{'a', 0, 0x7f, 0x80, 0xff, '"', ' '} {
+				s := []byte(strings.Repeat("~", 21))
+				s[at], s[at+1] = byte(c), after
+				want := at
+				if plain {
+					want = at + 1
+					if after == 'a' || after == ' ' {
+						want = len(s)
+					}
+				}
+				if got := plainPrefix(string(s)); got != want {
+					t.Fatalf("plainPrefix(%q) = %d, want %d", s, got, want)
+				}
+			}
+		}
+	}
+}
+
 func TestLinesAreBounded(t *testing.T) {
 	huge := strings.Repeat("\x00", 1<<20)
 	r := &Result{Method: huge, Host: huge, Target: huge, Referer: huge, Agent: huge, Error: huge}
@@ -105,9 +128,17 @@ func FuzzLogLine(f *testing.F) {
 }
 
 func BenchmarkLogLineJSON(b *testing.B) {
-	r, buf := exampleResult(), make([]byte, 0, 4096)
+	r, buf := hitResult(), make([]byte, 0, 4096)
 	b.ReportAllocs()
 	for b.Loop() {
 		appendJSON(buf, r)
+	}
+}
+
+func BenchmarkLogLineCombined(b *testing.B) {
+	r, buf := hitResult(), make([]byte, 0, 4096)
+	b.ReportAllocs()
+	for b.Loop() {
+		appendCombined(buf, r)
 	}
 }

@@ -18,9 +18,7 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 
-	requests       *prometheus.CounterVec   // site, cache, reason, code, proto
-	duration       *prometheus.HistogramVec // site, cache
-	responseBytes  *prometheus.CounterVec   // site, cache
+	answered       *tally
 	aborted        *prometheus.CounterVec   // site
 	originRequests *prometheus.CounterVec   // site, code
 	originDuration *prometheus.HistogramVec // site
@@ -29,14 +27,12 @@ type metrics struct {
 }
 
 // durationBuckets reach from a hit in memory to an origin that is given up.
-var durationBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+var durationBuckets = [...]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
 
 func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry:       prometheus.NewRegistry(),
-		requests:       counters("requests_total", "Requests answered.", "site", "cache", "reason", "code", "proto"),
-		duration:       histograms("request_duration_seconds", "Time from a request's head to the end of its answer.", "site", "cache"),
-		responseBytes:  counters("response_bytes_total", "Bytes of response bodies sent.", "site", "cache"),
+		answered:       newTally(),
 		aborted:        counters("responses_aborted_total", "Answers that the client did not get whole.", "site"),
 		originRequests: counters("origin_requests_total", "Requests sent to origins; code is error when no head came back.", "site", "code"),
 		originDuration: histograms("origin_duration_seconds", "Time from asking an origin to the head of its answer, or to its failure.", "site"),
@@ -45,7 +41,7 @@ func newMetrics(version string) *metrics {
 			Namespace: "selvage", Name: "log_lines_lost_total", Help: "Access log lines that were not written.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.responseBytes, m.aborted, m.originRequests, m.originDuration,
+	m.registry.MustRegister(m.answered, m.aborted, m.originRequests, m.originDuration,
 		m.refusedHeads, m.logLinesLost, buildInfo(version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -57,7 +53,7 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 
 func histograms(name, help string, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(
-		prometheus.HistogramOpts{Namespace: "selvage", Name: name, Help: help, Buckets: durationBuckets}, labels)
+		prometheus.HistogramOpts{Namespace: "selvage", Name: name, Help: help, Buckets: durationBuckets[:]}, labels)
 }
 
 func buildInfo(version string) prometheus.Collector {
@@ -79,13 +75,7 @@ func (m *metrics) Handler() http.Handler {
 
 // Record counts an answered request.
 func (m *metrics) Record(r *Result) {
-	verdict, reason := r.verdict(), ""
-	if r.Looked {
-		reason = string(r.Reason)
-	}
-	m.requests.WithLabelValues(r.Site, verdict, reason, codeLabel(r.Status), protoLabel(r.Proto)).Inc()
-	m.duration.WithLabelValues(r.Site, verdict).Observe(r.Total.Seconds())
-	m.responseBytes.WithLabelValues(r.Site, verdict).Add(float64(max(0, r.Bytes)))
+	m.answered.add(r)
 	if r.Aborted {
 		m.aborted.WithLabelValues(r.Site).Inc()
 	}
@@ -118,16 +108,10 @@ var codes = func() (out [600]string) {
 
 // codeLabel folds statuses that do not exist, which an origin may send all the same.
 func codeLabel(status int) string {
-	if status < 100 || status >= len(codes) {
+	if !statusExists(status) {
 		return "other"
 	}
 	return codes[status]
 }
 
-func protoLabel(proto string) string {
-	switch proto {
-	case "HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0":
-		return proto
-	}
-	return "other"
-}
+func statusExists(status int) bool { return 100 <= status && status < len(codes) }

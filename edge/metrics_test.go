@@ -2,12 +2,17 @@ package edge
 
 import (
 	"context"
+	"flag"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"selvage/cache"
@@ -77,6 +82,50 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
+var update = flag.Bool("update", false, "rewrite the expected output of testdata/golden")
+
+// What is scraped is read by dashboards and alerts: names, labels and buckets are promises, and golden/metrics.txt has them.
+func TestMetricsGolden(t *testing.T) {
+	m := newMetrics("dev")
+	for i, took := range []time.Duration{-1, 0, 100 * time.Microsecond, 100*time.Microsecond + 1, 1500 * time.Microsecond, time.Second, 5 * time.Minute} {
+		for _, site := range []string{"", "shop"} {
+			m.Record(&Result{
+				Site: site, Looked: site != "", Outcome: cache.Outcome(i % 2), Reason: cache.Fresh, Proto: "HTTP/2.0", Status: 200 + i%2*104,
+				Bytes: int64(i) * 1000, Total: took, Aborted: i == 3,
+			})
+		}
+	}
+	m.Record(&Result{Proto: "HTTP/1.0", Status: 99, Bytes: -1})
+	m.Record(&Result{Proto: "", Status: 600})
+	m.RecordOrigin("shop", 200, 3*time.Millisecond)
+	m.RefusedHead("bare-lf")
+	got := ourFamilies(scrape(t, m))
+	const name = "testdata/golden/metrics.txt"
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("/metrics (-want +got):\n%s", diff)
+	}
+}
+
+// ourFamilies leaves out what depends on the machine and the toolchain.
+func ourFamilies(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "selvage_") && !strings.Contains(line, "build_info") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
 func TestDiskMetrics(t *testing.T) {
 	m := newMetrics("dev")
 	store, err := cache.NewStore(cache.StoreConfig{
@@ -108,11 +157,82 @@ func TestDiskMetrics(t *testing.T) {
 	}
 }
 
+// hitResult is what most Results are like.
+func hitResult() *Result {
+	return &Result{
+		Begin: time.Date(2026, 2, 3, 4, 5, 6, 789e6, time.UTC), Client: addr("192.0.2.1"), Proto: "HTTP/1.1", Secure: true,
+		Method: "GET", Host: "www.example.com", Target: "/static/css/site.min.css?v=20260203", Referer: "https://www.example.com/",
+		Agent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+		Site:  "www.example.com", Route: "/static/*", Looked: true, Outcome: cache.Hit, Reason: cache.Fresh, HasTTL: true, TTL: time.Hour,
+		Status: 200, Bytes: 1024, First: 9 * time.Microsecond, Total: 11 * time.Microsecond,
+	}
+}
+
+// Many at once, and a scrape in between: nothing is lost, and nothing counted twice.
+func TestMetricsAtOnce(t *testing.T) {
+	m := newMetrics("dev")
+	var recording sync.WaitGroup
+	for range 8 {
+		recording.Go(func() {
+			for i := range 1000 {
+				m.Record(&Result{Site: "shop", Proto: "HTTP/1.1", Status: 200 + i%50, Bytes: 2, Total: time.Second / 4})
+			}
+		})
+	}
+	scrape(t, m)
+	recording.Wait()
+	text := scrape(t, m)
+	for _, want := range []string{
+		`selvage_requests_total{cache="none",code="249",proto="HTTP/1.1",reason="",site="shop"} 160`,
+		`selvage_request_duration_seconds_count{cache="none",site="shop"} 8000`,
+		`selvage_request_duration_seconds_sum{cache="none",site="shop"} 2000`,
+		`selvage_response_bytes_total{cache="none",site="shop"} 16000`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+}
+
+func TestMetricsRecordAllocatesNothing(t *testing.T) {
+	m, hit, full := newMetrics("dev"), hitResult(), exampleResult()
+	if n := testing.AllocsPerRun(100, func() { m.Record(hit); m.Record(full) }); n != 0 {
+		t.Errorf("Record allocates %v times, want 0", n)
+	}
+}
+
 func BenchmarkMetricsRecord(b *testing.B) {
-	m, r := newMetrics("dev"), exampleResult()
+	m, r := newMetrics("dev"), hitResult()
+	m.Record(exampleResult())
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Record(r)
+	}
+}
+
+func BenchmarkMetricsRecordParallel(b *testing.B) {
+	m := newMetrics("dev")
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for r := hitResult(); pb.Next(); {
+			m.Record(r)
+		}
+	})
+}
+
+// A scrape of many sites: what it costs, and how long it holds one of the parts.
+func BenchmarkMetricsScrape(b *testing.B) {
+	m := newMetrics("dev")
+	for site := range 1000 {
+		for i := range 10 {
+			m.Record(&Result{Site: "site" + strconv.Itoa(site), Proto: "HTTP/1.1", Status: 200 + i})
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.registry.Gather(); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // pass sends the request to the origin and streams the answer; nothing is stored. With normalised, the target is the one
 // that the cache would have asked for.
 func (x *exchange) pass(normalised bool) {
-	x.res.HasTTL = false
+	x.res.HasTTL, x.lent = false, true
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	resp, err := x.forward(ctx, normalised)
@@ -36,7 +36,7 @@ func (x *exchange) pass(normalised bool) {
 		return
 	}
 	x.firstHand = true
-	x.addOwn(h, resp.Proto)
+	x.addOwn(&answerLines{header: h}, resp.Proto)
 	x.stream(h, resp)
 }
 

@@ -27,7 +27,7 @@ func (x *exchange) read() bool {
 // describe notes what the log says of any request, sound or not.
 func (x *exchange) describe() {
 	x.res = Result{
-		Begin: x.now.Wall, Client: x.client.Addr, Proto: x.r.Proto, Secure: x.client.Proto == "https",
+		Begin: x.now.Wall, Conn: x.conn.ID, Client: x.client.Addr, Proto: x.r.Proto, Secure: x.client.Proto == "https",
 		Method: x.r.Method, Host: x.r.Host, Target: x.r.RequestURI,
 		Referer: x.r.Referer(), Agent: x.r.UserAgent(),
 	}

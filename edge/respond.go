@@ -25,10 +25,9 @@ func (x *exchange) respond(o *cache.Object) {
 	if x.wantsRange(m) && x.respondRange(o) {
 		return
 	}
-	h := x.w.Header()
-	x.copyHead(h, m)
+	l := x.copyHead(m)
 	if length, known := o.Own.Body.Length(); known && bodyAllowed(m.Status) {
-		h.Set("Content-Length", strconv.FormatInt(length, 10))
+		l.set("Content-Length", strconv.FormatInt(length, 10))
 	}
 	x.head(m.Status)
 	if hasBody(x.r.Method, m.Status) {
@@ -41,10 +40,9 @@ func (x *exchange) precluded(m *cache.Meta) bool {
 	if cache.Precondition(&x.q, m.Status, m.ETag, m.LastModified, m.Date) != cache.NotModified {
 		return false
 	}
-	h := x.w.Header()
-	x.copyHead(h, m)
+	l := x.copyHead(m)
 	for _, name := range contentFields {
-		delete(h, name)
+		delete(l.header, name)
 	}
 	x.head(http.StatusNotModified)
 	return true
@@ -52,32 +50,6 @@ func (x *exchange) precluded(m *cache.Meta) bool {
 
 // contentFields describe content that a 304 does not have (RFC 9110, section 15.4.5).
 var contentFields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"}
-
-// copyHead copies the stored head and adds what is this response's own.
-func (x *exchange) copyHead(h http.Header, m *cache.Meta) {
-	for i := range m.Head.Len() {
-		name, value := m.Head.Line(i)
-		h[name] = append(h[name], value)
-	}
-	if loc := h.Get("Location"); loc != "" && x.route.pool != nil {
-		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
-	}
-	if age := m.Age(x.clock.Now().Mono); !x.firstHand || age >= 1e9 {
-		h["Age"] = []string{strconv.FormatInt(int64(age.Seconds()), 10)}
-	}
-	x.addOwn(h, m.Proto)
-}
-
-// addOwn adds the fields of every answer that came from the cache or an origin, in a message of version proto.
-func (x *exchange) addOwn(h http.Header, proto string) {
-	h["Via"] = []string{viaWith(h, proto, x.identity)}
-	x.setCacheStatus(h)
-	x.route.response.apply(h)
-}
-
-func (x *exchange) setCacheStatus(h http.Header) {
-	h["Cache-Status"] = append(h["Cache-Status"], string(appendCacheStatus(nil, &x.res, x.identity.name)))
-}
 
 // send writes the body from start to end (-1: all of it) as it arrives, flushing what is here before it waits for more.
 func (x *exchange) send(b *cache.Body, start, end int64) bool {
@@ -171,15 +143,14 @@ func (x *exchange) unsatisfiable(total int64) {
 
 // respondSpans answers 206.
 func (x *exchange) respondSpans(o *cache.Object, spans []cache.Span, total int64) {
-	h := x.w.Header()
-	x.copyHead(h, o.Meta)
+	l := x.copyHead(o.Meta)
 	if len(spans) > 1 {
 		x.respondParts(o, spans, total)
 		return
 	}
 	s := spans[0]
-	h.Set("Content-Range", contentRange(s, total))
-	h.Set("Content-Length", strconv.FormatInt(s.Len(), 10))
+	l.set("Content-Range", contentRange(s, total))
+	l.set("Content-Length", strconv.FormatInt(s.Len(), 10))
 	x.head(http.StatusPartialContent)
 	x.send(o.Own.Body, s.Start, s.End)
 }
@@ -217,7 +188,10 @@ func partHead(boundary, contentType, contentRange string) string {
 }
 
 func contentRange(s cache.Span, total int64) string {
-	return fmt.Sprintf("bytes %d-%d/%d", s.Start, s.End-1, total)
+	var buf [80]byte
+	b := strconv.AppendInt(append(buf[:0], "bytes "...), s.Start, 10)
+	b = strconv.AppendInt(append(b, '-'), s.End-1, 10)
+	return string(strconv.AppendInt(append(b, '/'), total, 10))
 }
 
 // bodyAllowed reports whether an answer with that status has content, and so a Content-Length.

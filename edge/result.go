@@ -11,6 +11,7 @@ import (
 type Result struct {
 	// The request.
 	Begin   time.Time
+	Conn    uint64     // the lane's number of the connection, 0 for none: its lines keep their order in the log
 	Client  netip.Addr // after trusted proxies were believed
 	Proto   string     // "HTTP/1.1", "HTTP/2.0"
 	Secure  bool

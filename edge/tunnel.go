@@ -24,7 +24,7 @@ func (x *exchange) tunnel(resp *http.Response) {
 		x.fail(http.StatusBadGateway, "http_upgrade_failed", "the origin's connection cannot be joined")
 		return
 	}
-	client, buffered, err := x.out.Hijack()
+	client, buffered, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {
 		x.fail(http.StatusBadGateway, "http_upgrade_failed", "this connection cannot be upgraded")
 		return
@@ -34,7 +34,7 @@ func (x *exchange) tunnel(resp *http.Response) {
 	h := x.w.Header()
 	h.Set("Connection", "Upgrade")
 	h.Set("Upgrade", resp.Header.Get("Upgrade"))
-	x.addOwn(h, resp.Proto)
+	x.addOwn(&answerLines{header: h}, resp.Proto)
 	head := &http.Response{StatusCode: http.StatusSwitchingProtocols, ProtoMajor: 1, ProtoMinor: 1, Header: h}
 	if head.Write(buffered) != nil || buffered.Flush() != nil {
 		return

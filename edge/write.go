@@ -102,7 +102,7 @@ func (f *idleFlush) stop() {
 	f.timer.Stop()
 }
 
-func (x *exchange) flush() { x.out.Flush() }
+func (x *exchange) flush() { http.NewResponseController(x.w).Flush() }
 
 // buffers are for streaming bodies that are not stored.
 var buffers = newBufferPool(32 << 10)

@@ -9,8 +9,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -105,22 +107,63 @@ type pageOrigin struct {
 	began     time.Time
 	whole     atomic.Int64 // answers with a body
 	validated atomic.Int64 // answers with 304
+	promises
+
+	mu      sync.Mutex
+	changes map[int][]time.Time // guarded by mu; by number, when a version ended before its time
+}
+
+// change ends the newest version of a number, and returns the next.
+func (o *pageOrigin) change(number int) (version int64) {
+	o.mu.Lock()
+	now := time.Now()
+	o.changes[number] = append(o.changes[number], now)
+	o.mu.Unlock()
+	return o.versionAt(number, now)
+}
+
+// changesOf returns when the versions of a number were changed.
+func (o *pageOrigin) changesOf(number int) []time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.changes[number])
 }
 
 // versionAt returns the number of the version that is the newest at a time.
 func (o *pageOrigin) versionAt(number int, now time.Time) int64 {
-	return int64(now.Sub(o.began) / traitsOf(number).period)
+	version := int64(now.Sub(o.began) / traitsOf(number).period)
+	for _, at := range o.changesOf(number) {
+		if !at.After(now) {
+			version++
+		}
+	}
+	return version
 }
 
 // endOf returns when a page stops being the newest of its number.
 func (o *pageOrigin) endOf(p page) time.Time {
-	return o.began.Add(time.Duration(p.version+1) * traitsOf(p.number).period)
+	end := o.began.Add(time.Duration(p.version+1) * traitsOf(p.number).period)
+	for i, at := range o.changesOf(p.number) {
+		if !at.Before(end) {
+			break // it is over by then
+		}
+		end = o.began.Add(time.Duration(p.version-int64(i)) * traitsOf(p.number).period)
+		if end.Before(at) {
+			end = at
+		}
+	}
+	return end
 }
 
 func (o *pageOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/page/"))
 	if err != nil {
 		http.NotFound(w, r)
+		return
+	}
+	if r.Method != http.MethodGet {
+		w.Header().Set("X-Version", strconv.FormatInt(o.change(number), 10))
+		w.WriteHeader(http.StatusNoContent)
 		return
 	}
 	is := traitsOf(number)
@@ -145,6 +188,25 @@ func (o *pageOrigin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Length", strconv.FormatInt(p.size(), 10))
 	}
 	w.Write(p.body())
+}
+
+// TestVersionsFollowEachOther: every version ends when the next begins, whether by its time or by a change.
+func TestVersionsFollowEachOther(t *testing.T) {
+	began := time.Now().Add(-time.Minute)
+	o := newPageOriginAt(began)
+	second := func(n float64) time.Time { return began.Add(time.Duration(n * float64(time.Second))) }
+	const number = 0 // a version every three seconds
+	o.changes[number] = []time.Time{second(1), second(2), second(7), second(7.5), second(40)}
+	for at := 0.05; at < 60; at += 0.1 {
+		p := page{number: number, version: o.versionAt(number, second(at))}
+		end := o.endOf(p)
+		if now := o.versionAt(number, end.Add(-time.Nanosecond)); !end.After(second(at)) || now != p.version {
+			t.Fatalf("at %.2f s version %d ends at %v, and is %d just before", at, p.version, end.Sub(began), now)
+		}
+		if next := o.versionAt(number, end); next <= p.version {
+			t.Fatalf("version %d ends at %v, when it is %d", p.version, end.Sub(began), next)
+		}
+	}
 }
 
 // TestPagesTellTheTruth: what the crash tests would take for a wrong byte is found to be one.

@@ -52,10 +52,14 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+func newPageOriginAt(began time.Time) *pageOrigin {
+	return &pageOrigin{began: began, changes: make(map[int][]time.Time), promises: promises{made: make(map[int][]promise)}}
+}
+
 // newPageOrigin starts an origin that outlives the processes in front of it.
 func newPageOrigin(t *testing.T) (o *pageOrigin, url string) {
 	t.Helper()
-	o = &pageOrigin{began: time.Now()}
+	o = newPageOriginAt(time.Now())
 	server := httptest.NewServer(o)
 	t.Cleanup(server.Close)
 	return o, server.URL
@@ -71,7 +75,7 @@ func testKills(t *testing.T, binary string) {
 	origin, url := newPageOrigin(t)
 	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "64MiB")
 	var sum tally
-	survived, slowest := int64(0), time.Duration(0)
+	survived, kept, slowest := int64(0), 0, time.Duration(0)
 	for round := 0; round < size.kills && !t.Failed(); round++ {
 		if round%4 == 3 {
 			killNewborn(t, g)
@@ -81,21 +85,33 @@ func testKills(t *testing.T, binary string) {
 		v := newVisitors(p, origin, size.pages)
 		v.sweep(true)
 		survived += v.answers.Load()
+		if err := v.purge(rand.IntN(size.pages)); err != nil {
+			t.Error(err)
+		}
 		enough, leave := v.load(rand.Int64N(size.load))
 		<-enough
 		v.ending.Store(true)
+		killed := time.Now()
 		p.kill()
 		leave()
 		p.healthy()
 		p.unharmed()
+		kept = origin.killed(killed)
+		records := g.agree(t)
 		sum.add(&v.tally)
 		slowest = max(slowest, p.took)
+		if round%20 == 19 {
+			t.Logf("kill %d of %d: %v; %d responses on the disk, %d purges hold", round+1, size.kills, &sum, records, kept)
+		}
 	}
 	if survived == 0 {
 		t.Error("nothing was found on the disk after any kill")
 	}
 	if slowest > readyWithin {
 		t.Errorf("the slowest start took %v, want at most %v", slowest, readyWithin)
+	}
+	if kept == 0 {
+		t.Error("no purge was made that a kill may not undo")
 	}
 	t.Logf("%d kills: %v; %d found after a kill; the slowest start took %v", size.kills, &sum, survived, slowest.Round(time.Millisecond))
 }
@@ -116,7 +132,7 @@ func killNewborn(t *testing.T, g *program) {
 // what was written stays written, and the rest ends where the last write has ended.
 func (p *process) unharmed() {
 	p.t.Helper()
-	for _, sign := range []string{"damaged record", "reads all segments anew", "starts empty", `"level":"ERROR"`} {
+	for _, sign := range []string{"damaged record", "is of no use", "starts empty", `"level":"ERROR"`} {
 		if p.said.holds(sign) {
 			p.t.Errorf("after a kill the program says %q:\n%s", sign, p.said)
 		}

@@ -15,11 +15,11 @@ import (
 
 // visitors ask a process for pages and compare every byte of every answer.
 type visitors struct {
-	t       *testing.T
-	origin  *pageOrigin
-	client  *http.Client
-	address string
-	pages   int
+	t      *testing.T
+	p      *process
+	origin *pageOrigin
+	client *http.Client
+	pages  int
 
 	ending atomic.Bool // the process is being killed: answers may end anyhow
 
@@ -28,7 +28,7 @@ type visitors struct {
 
 // tally counts what came of visits.
 type tally struct {
-	answers, hits, absent, parts, cut, bytes atomic.Int64
+	answers, hits, absent, parts, cut, purges, bytes atomic.Int64
 }
 
 // add adds the figures of another.
@@ -38,16 +38,17 @@ func (y *tally) add(other *tally) {
 	y.absent.Add(other.absent.Load())
 	y.parts.Add(other.parts.Load())
 	y.cut.Add(other.cut.Load())
+	y.purges.Add(other.purges.Load())
 	y.bytes.Add(other.bytes.Load())
 }
 
 func (y *tally) String() string {
-	return fmt.Sprintf("%d answers with %d MiB, %d of them hits and %d parts; %d not in the cache, %d cut", y.answers.Load(),
-		y.bytes.Load()>>20, y.hits.Load(), y.parts.Load(), y.absent.Load(), y.cut.Load())
+	return fmt.Sprintf("%d answers with %d MiB, %d of them hits and %d parts; %d not in the cache, %d cut; %d purges", y.answers.Load(),
+		y.bytes.Load()>>20, y.hits.Load(), y.parts.Load(), y.absent.Load(), y.cut.Load(), y.purges.Load())
 }
 
 func newVisitors(p *process, o *pageOrigin, pages int) *visitors {
-	v := &visitors{t: p.t, origin: o, address: p.address, pages: pages}
+	v := &visitors{t: p.t, p: p, origin: o, pages: pages}
 	transport := &http.Transport{DisableCompression: true, MaxIdleConnsPerHost: crowdOfVisitors}
 	v.client = &http.Client{Transport: transport, Timeout: longEnough}
 	p.t.Cleanup(transport.CloseIdleConnections)
@@ -74,7 +75,7 @@ const crowdOfVisitors = 6
 // errCut is an answer whose end everybody can see to be missing, or none at all.
 var errCut = errors.New("cut")
 
-// load asks for random pages until that many bytes more have come, or nobody answers. It returns a channel that is closed
+// load asks for random pages, changes some, and purges others, until that many bytes more have come, or nobody answers. It returns a channel that is closed
 // then, and a function that waits for the visitors to leave.
 func (v *visitors) load(bytes int64) (enough <-chan struct{}, wait func()) {
 	left, until := make(chan struct{}), v.bytes.Load()+bytes
@@ -83,7 +84,7 @@ func (v *visitors) load(bytes int64) (enough <-chan struct{}, wait func()) {
 	for range crowdOfVisitors {
 		all.Go(func() {
 			defer leave()
-			for v.bytes.Load() < until && v.ask(randomVisit(v.pages)) {
+			for v.bytes.Load() < until && v.act(randomVisit(v.pages)) {
 			}
 		})
 	}
@@ -113,6 +114,23 @@ func (v *visitors) sweep(onlyCached bool) {
 	all.Wait()
 }
 
+// act does what there is to do under load. False: there is nobody to ask any more.
+func (v *visitors) act(q visit) bool {
+	var err error
+	switch rand.IntN(40) {
+	case 0:
+		err = v.invalidate(q.number)
+	case 1:
+		err = v.purge(q.number)
+	default:
+		return v.ask(q)
+	}
+	if err != nil && !(errors.Is(err, errCut) && v.ending.Load()) {
+		v.t.Errorf("change of /page/%d: %v", q.number, err)
+	}
+	return err == nil
+}
+
 // ask makes a visit and judges the answer. False: there is nobody to ask any more.
 //
 // An answer may be cut where everybody sees it: when a block in its midst is damaged, and when memory is so short that a body
@@ -135,8 +153,8 @@ func (v *visitors) ask(q visit) bool {
 
 // once makes a visit. Its error is errCut, or tells of an answer that should not be.
 func (v *visitors) once(q visit) error {
-	asked := time.Now()
-	r, err := v.client.Do(q.request(v.address))
+	asked, oldest := time.Now(), v.origin.oldest(q.number)
+	r, err := v.client.Do(q.request(v.p.address))
 	if err != nil {
 		return fmt.Errorf("%w: %w", errCut, err)
 	}
@@ -150,6 +168,10 @@ func (v *visitors) once(q visit) error {
 	if err := v.judge(q, r, body, asked, cut != nil); err != nil {
 		return err
 	}
+	if p, _ := pageOf(r.Header.Get("ETag")); p.version < oldest {
+		return fmt.Errorf("got the page %s, though all before version %d were purged before; Age %s, Cache-Status %q", p.name(), oldest,
+			r.Header.Get("Age"), r.Header.Get("Cache-Status"))
+	}
 	if cut != nil {
 		return fmt.Errorf("%w after %d bytes: %w", errCut, len(body), cut)
 	}
@@ -160,12 +182,14 @@ func (v *visitors) once(q visit) error {
 	return nil
 }
 
+const pageHost = "pages.example"
+
 func (q visit) request(address string) *http.Request {
 	r, err := http.NewRequest("GET", fmt.Sprintf("http://%s/page/%d", address, q.number), nil)
 	if err != nil {
 		panic(err) // the test's own
 	}
-	r.Host = "pages.example" // whatever port the process has
+	r.Host = pageHost // whatever port the process has
 	r.Header.Set("X-Flavour", q.flavour)
 	if q.onlyCached {
 		r.Header.Set("Cache-Control", "only-if-cached")

@@ -44,7 +44,7 @@ func (c *configText) mention(name string) {
 
 // compose completes what the scenario says with what every scenario has: two listeners, an access log in JSON, one
 // site for example.com, and for each origin its name as its URL.
-func (c configText) compose(logFile string) string {
+func (c configText) compose(m *mode, logFile string) string {
 	var out strings.Builder
 	has := func(key string) bool {
 		return slices.ContainsFunc(c.full, func(l string) bool { return strings.HasPrefix(l, key+":") })
@@ -58,6 +58,9 @@ func (c configText) compose(logFile string) string {
 	}
 	if c.disk {
 		fmt.Fprintf(&out, "disk: {path: %q, size: 64MiB}\n", filepath.Join(filepath.Dir(logFile), "disk"))
+	}
+	if m.lane != "" && !has("fast_lane") {
+		fmt.Fprintf(&out, "fast_lane: %q\n", m.lane)
 	}
 	if !has("origins") {
 		out.WriteString("origins:\n")
@@ -98,7 +101,7 @@ func (p *scriptParser) reload(b statement) error {
 	}
 	*to = yamlLines(b)
 	p.add(b, func(s *stage) error {
-		config := c.compose(s.log.file)
+		config := c.compose(s.mode, s.log.file)
 		err := s.node.reload(config)
 		switch {
 		case refused && err == nil:

@@ -34,12 +34,17 @@ type subject interface {
 type startSubject func(n *memoryNetwork, config string) (subject, error)
 
 // mode is a way in which clients speak, unless a scenario says otherwise.
-type mode struct{ over, scheme, version string }
+type mode struct {
+	over, scheme, version string
+	lane                  string // fast_lane, if the scenario does not say it
+}
 
 // scenarioModes are the ways every scenario is played: the answers must be the same.
 var scenarioModes = map[string]*mode{
-	"h1": {"http", "http", "1.1"},
-	"h2": {"h2", "https", "2"},
+	"h1":      {over: "http", scheme: "http", version: "1.1"},
+	"h1-slow": {over: "http", scheme: "http", version: "1.1", lane: "off"},
+	"tls":     {over: "https", scheme: "https", version: "1.1"},
+	"h2":      {over: "h2", scheme: "https", version: "2"},
 }
 
 // stage is a scenario being played.
@@ -61,7 +66,7 @@ func (sc *scenario) play(m *mode, logFile string, start startSubject) error {
 	s := &stage{
 		mode: m, began: time.Now(), network: newMemoryNetwork(), log: lineLog{logFile},
 		origins: map[string]*scriptedOrigin{}, clients: map[string]*scriptedClient{},
-		start: start, config: sc.config.compose(logFile),
+		start: start, config: sc.config.compose(m, logFile),
 	}
 	for _, name := range sc.origins {
 		s.origins[name] = newScriptedOrigin(name, s.network, s.expand)

@@ -56,12 +56,19 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// modeNames returns the modes a scenario runs in.
+// modeNames returns the modes a scenario runs in: those it names and their kin ("h1" has "h1-slow"), else all.
 func (sc *scenario) modeNames() []string {
-	if len(sc.modes) > 0 {
-		return sc.modes
+	if len(sc.modes) == 0 {
+		return slices.Sorted(maps.Keys(scenarioModes))
 	}
-	return slices.Sorted(maps.Keys(scenarioModes))
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(scenarioModes)) {
+		kin, _, _ := strings.Cut(name, "-")
+		if slices.Contains(sc.modes, kin) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // watch ends the test binary, with every goroutine's stack, when a scenario hangs in real time: something waits where

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// fit drops the oldest segments until there is room for all of the current one. What was looked up since it was written
+// fit drops the oldest segments until there is room for all of the current one. What was sought since it was written
 // and is still useful moves into the current one first, as far as half of it will hold.
 func (w *writer) fit() error {
 	for w.claimed() > w.t.options.Limit {
@@ -25,7 +25,7 @@ func (w *writer) fit() error {
 func (w *writer) held() int64 {
 	w.t.mu.RLock()
 	defer w.t.mu.RUnlock()
-	sum := 2 * w.t.indexBytes.Load()
+	sum := 2*w.t.indexBytes.Load() + w.t.guestBytes.Load()
 	for _, s := range w.t.leaving {
 		sum += s.size.Load()
 	}
@@ -73,9 +73,9 @@ func (w *writer) dependents(s *segment) []placed {
 }
 
 // rescue moves what a record has in a segment to the current one, if keep says so. While room is being made, only what was
-// looked up is worth it, and half of the current segment stays for what is new. False: nothing more can be written.
+// sought is worth it, and half of the current segment stays for what is new. False: nothing more can be written.
 func (w *writer) rescue(s *segment, p placed, keep func(*Record) bool) bool {
-	if w.tight && (p.flags&hit == 0 || !w.fits(w.sizeIn(s, p)+w.t.segmentBytes/2)) {
+	if w.tight && (!w.sought(p) || !w.fits(w.sizeIn(s, p)+w.t.segmentBytes/2)) {
 		return true // not worth reading; something smaller may fit
 	}
 	e, err := w.t.read(p)
@@ -92,6 +92,11 @@ func (w *writer) rescue(s *segment, p placed, keep func(*Record) bool) bool {
 		w.t.counters.rescued.Add(1)
 	}
 	return !errors.Is(f.err, ErrUnavailable) && !errors.Is(f.err, ErrClosed)
+}
+
+// sought reports whether a record was asked for since it was written, here or in memory above.
+func (w *writer) sought(p placed) bool {
+	return p.flags&hit != 0 || w.t.options.Held != nil && w.t.options.Held(p.hash)
 }
 
 // sizeIn returns the bytes that moving a record out of a segment takes, at most.

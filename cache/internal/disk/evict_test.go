@@ -2,6 +2,8 @@ package disk
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -128,6 +130,79 @@ func TestLookedUpRecordsAreRescued(t *testing.T) {
 	r.absent(kept[1].Name) // nobody asked for it
 	r.absent(kept[2].Name) // no longer useful
 	r.want(large)
+	r.clean()
+}
+
+// What memory serves is never looked up here, and stays as well.
+func TestRecordsHeldInMemoryAreRescued(t *testing.T) {
+	o := small()
+	o.Held = func(hash uint64) bool { return hash == name(1).Hash }
+	r := loaded(t, t.TempDir(), o)
+	held, body := record(1, 10_000)
+	r.put(held, body)
+	other, body := record(2, 10_000)
+	r.put(other, body)
+	for n := 10; n < 400; n++ {
+		rec, body := record(n, 30_000)
+		r.put(rec, body)
+	}
+	r.sync()
+	r.want(held)
+	r.absent(other.Name)
+	r.clean()
+}
+
+// What others keep in the directory counts, while it is there.
+func TestGuestsCount(t *testing.T) {
+	dir := t.TempDir()
+	guest := filepath.Join(dir, guests[0])
+	if err := os.WriteFile(guest, make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := loaded(t, dir, small())
+	flood := func(from int) {
+		for n := range 200 {
+			rec, body := record(from+n, 30_000)
+			r.put(rec, body)
+			bounded(t, r, dir)
+		}
+		r.sync()
+	}
+	flood(0)
+	if used := r.Stat().Used; used < 3<<20 {
+		t.Errorf("%d bytes used, want the guest counted", used)
+	}
+	if err := os.WriteFile(guest, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, r, func(w *writer) { w.synced = time.Time{}; w.tick() })
+	flood(1000)
+	if segments := r.Stat().Segments; segments < 12 {
+		t.Errorf("%d segments when the guest has shrunk, want its room taken", segments)
+	}
+}
+
+// After a kill the index may know a record of which the body has left with an older segment.
+func TestRecordWhoseBodyIsEvictedIsNotLoaded(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	rec, body := record(1, 100_000)
+	r.put(rec, body)
+	large, body := record(2, 300_000) // over two segments
+	if err := r.stream(large, body, 50_000); err != nil {
+		t.Fatal(err)
+	}
+	rec.Head = []byte("fresh") // in the second one
+	r.Freshen(rec.Name, rec)
+	r.clean()
+	killed := clone(t, dir)
+	if err := remove(segmentName(1))(killed); err != nil {
+		t.Fatal(err)
+	}
+	r = loaded(t, killed, small())
+	if got := r.Stat().Records; got != 0 {
+		t.Errorf("%d records without the segment of their bodies, want none", got)
+	}
 	r.clean()
 }
 

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -173,9 +174,11 @@ func TestStreamOnAFullDiskFailsAlone(t *testing.T) {
 	body = feed(t, w, body, 100_000)
 	r.sync()
 	f.set(nil)
-	feed(t, w, body, 100_000)
-	if err := w.Commit(t.Context(), rec); !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("commit: error %v, want ENOSPC", err)
+	if err := w.Append(t.Context(), body); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("append: error %v, want ENOSPC", err)
+	}
+	if w.Commit(t.Context(), rec) == nil {
+		t.Error("commit of a body that is not whole: no error")
 	}
 	r.absent(rec.Name)
 	rec, body = record(2, 400_000)
@@ -216,6 +219,38 @@ func TestFailingDiskIsReadOnly(t *testing.T) {
 		r.sync()
 		r.want(other)
 		r.want(rec)
+	}
+}
+
+// What was not kept is counted, and said at most once a minute.
+func TestDroppedRecordsAreTold(t *testing.T) {
+	clock, log := newClock(), &lines{}
+	o := small()
+	o.Now, o.Log = clock.now, slog.New(slog.NewTextHandler(log, nil))
+	r := loaded(t, t.TempDir(), o)
+	held, entered := make(chan bool), make(chan bool)
+	r.queue.offer(0, func(*writer) { close(entered); <-held })
+	<-entered
+	for n := range 100 { // more than the queue has room for
+		rec, body := record(n, 100_000)
+		r.Put(rec, [][]byte{body})
+	}
+	close(held)
+	for range 10 {
+		run(t, r, func(w *writer) { w.tick() })
+		clock.advance(time.Second)
+	}
+	rec, _ := record(1, 10)
+	r.Put(rec, nil) // not the length that it says
+	for range 60 {
+		run(t, r, func(w *writer) { w.tick() })
+		clock.advance(time.Second)
+	}
+	if dropped := r.Stat().Dropped; dropped < 90 || dropped > 98 {
+		t.Errorf("%d records of 101 were dropped, want those beyond 500 KiB", dropped)
+	}
+	if got := log.count("did not keep some records"); got != 2 || log.count("records=1\n") != 1 {
+		t.Errorf("said %d times in a minute and ten seconds, want twice, the second time of one record", got)
 	}
 }
 
@@ -281,6 +316,57 @@ func TestLostIndexIsWrittenAnew(t *testing.T) {
 	}
 	r.want(rec)
 	r.want(other)
+}
+
+// bbolt trusts its file. When somebody overwrites it under a running process, bbolt panics, and that too costs the index alone.
+func TestIndexOverwrittenWhileRunning(t *testing.T) {
+	for _, with := range []byte{0x00, 0x5A, 0xFF} {
+		dir, clock := t.TempDir(), newClock()
+		o := small()
+		o.Now = clock.now
+		r := loaded(t, dir, o)
+		var all []Record
+		for n := range 50 {
+			rec, body := record(n, 10_000)
+			r.put(rec, body)
+			all = append(all, rec)
+		}
+		r.clean()
+		run(t, r, func(*writer) { overwriteTail(t, filepath.Join(dir, indexName), with) })
+		for n := range 20 {
+			r.Remove(name(n))
+			rec, body := record(100+n, 10_000)
+			r.put(rec, body)
+			all = append(all, rec)
+		}
+		if r.Sync(t.Context()) == nil {
+			t.Errorf("overwritten with %x: sync: no error", with)
+		}
+		clock.advance(indexRetry + retryPause)
+		run(t, r, func(w *writer) { w.tick() })
+		r.clean()
+		for _, rec := range all[20:] {
+			r.want(rec)
+		}
+		if r.off() {
+			t.Errorf("overwritten with %x: the tier is off", with)
+		}
+	}
+}
+
+// overwriteTail overwrites all of a bbolt file but its roots.
+func overwriteTail(t *testing.T, name string, with byte) {
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer f.Close()
+	info, _ := f.Stat()
+	start := int64(2 * os.Getpagesize())
+	if _, err := f.WriteAt(bytes.Repeat([]byte{with}, int(info.Size()-start)), start); err != nil {
+		t.Error(err)
+	}
 }
 
 // A clock set back by a year must not make a pause of seconds one of a year.

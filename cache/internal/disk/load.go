@@ -143,6 +143,11 @@ func (l *loader) admit(i id, s slot) {
 		}
 		shares = append(c.shares(), share{s.at.segment(), int64(s.head)})
 	}
+	for _, sh := range shares {
+		if sh.bytes > 0 && l.w.t.segment(sh.segment) == nil {
+			return // its body has been evicted, of which the index had not heard when the process ended
+		}
+	}
 	l.w.show(i, 0, s, shares)
 }
 

@@ -69,12 +69,22 @@ type Writer struct {
 	ended bool
 }
 
-// fill is a body on its way to the disk. Owned by the writer goroutine.
+// fill is a body on its way to the disk.
 type fill struct {
-	number  uint64
-	blocks  int64 // written
+	number uint64
+
+	// Owned by the writer goroutine.
+	blocks  int64 // appended, though they may still be in the buffer
 	extents []extent
 	err     error // why it will never be whole
+
+	landing *landing // of a Writer's; nil of one that comes whole
+}
+
+// fail gives a fill up.
+func (f *fill) fail(err error) {
+	f.err = err
+	f.landing.end(err)
 }
 
 // extend notes where the next block of the fill stands.
@@ -96,7 +106,7 @@ func (t *Tier) Begin(number uint64) (*Writer, error) {
 	if number == 0 || !t.available() {
 		return nil, ErrUnavailable
 	}
-	return &Writer{t: t, fill: &fill{number: number}}, nil
+	return &Writer{t: t, fill: &fill{number: number, landing: &landing{}}}, nil
 }
 
 // Append adds bytes, which may not change from here on. It waits while the disk is behind: so the disk paces the origin. An
@@ -104,6 +114,9 @@ func (t *Tier) Begin(number uint64) (*Writer, error) {
 func (w *Writer) Append(ctx context.Context, p []byte) error {
 	if w.total += int64(len(p)); w.total > w.t.MaxBody() {
 		return ErrTooLarge
+	}
+	if err := w.fill.landing.failure(); err != nil {
+		return err
 	}
 	for w.size+int64(len(p)) >= blockBytes {
 		n := blockBytes - w.size
@@ -135,7 +148,15 @@ func (w *Writer) queue(ctx context.Context, parts [][]byte, size int64) error {
 
 // Commit makes the record exist and returns once it can be found. r.Fill and r.Length must be those of the body.
 func (w *Writer) Commit(ctx context.Context, r Record) error {
-	defer w.Abort()
+	if err := w.commit(ctx, r); err != nil {
+		w.Abort()
+		return err
+	}
+	w.ended, w.parts = true, nil
+	return nil
+}
+
+func (w *Writer) commit(ctx context.Context, r Record) error {
 	if w.ended || r.Fill != w.fill.number || r.Length != w.total {
 		return fmt.Errorf("commit of %d bytes as %d: not the body that was written", w.total, r.Length)
 	}
@@ -153,9 +174,16 @@ func (w *Writer) Commit(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
+	return await(ctx, w.t, done)
+}
+
+// await returns what the writer goroutine answers.
+func await(ctx context.Context, t *Tier, done <-chan error) error {
 	select {
-	case err = <-done:
+	case err := <-done:
 		return err
+	case <-t.halted:
+		return ErrClosed
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -168,6 +196,7 @@ func (w *Writer) Abort() {
 	}
 	w.ended, w.parts = true, nil
 	f := w.fill
+	f.landing.end(ErrGone)
 	w.t.queue.offer(0, func(to *writer) { delete(to.filling, f) })
 }
 
@@ -177,10 +206,5 @@ func (t *Tier) Sync(ctx context.Context) error {
 	if err := t.queue.offer(0, func(w *writer) { done <- w.sync() }); err != nil {
 		return err
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return await(ctx, t, done)
 }

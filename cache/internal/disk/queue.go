@@ -101,6 +101,14 @@ func (q *queue) close() {
 	q.wakeLocked()
 }
 
+// abandon ends the taking of jobs, and forgets those queued.
+func (q *queue) abandon() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.closed, q.jobs, q.bytes = true, nil, 0
+	q.wakeLocked()
+}
+
 func (q *queue) wakeLocked() {
 	if q.room != nil {
 		close(q.room)

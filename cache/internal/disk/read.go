@@ -38,16 +38,23 @@ func (t *Tier) Holds(n Name) bool {
 
 // shown reports whether the record of a slot may be found.
 func (t *Tier) shown(s slot) bool {
-	return s.flags&removed == 0 && t.resets.Load() == 0 && (s.at.segment() >= t.born || t.ready.Load())
+	return s.flags&removed == 0 && t.resets.Load() == 0 && !t.off() && (s.at.segment() >= t.born || t.ready.Load())
 }
 
-// Entry is a record that is being read. It belongs to one goroutine; Close it. While it is open its bytes stay on disk,
+// Found is a record whose head has been read. It does not change, and is as good as long as its segments are there.
+type Found struct {
+	commit
+	placed placed
+}
+
+// Location is where the record is.
+func (f *Found) Location() Location { return f.placed.at }
+
+// Entry is a record that is being read. It belongs to one goroutine; Close it, once. While it is open its bytes stay on disk,
 // though for no longer than a minute once their turn to leave has come.
 type Entry struct {
-	Record
+	*Found
 	t       *Tier
-	placed  placed
-	extents []extent
 	pinned  []*segment
 	whole   *[]byte // body blocks and commit block as on disk, of a joined record; pooled
 	start   int64   // offset of whole in the segment
@@ -56,6 +63,15 @@ type Entry struct {
 	content []byte
 	extent  int   // that the last block was in
 	before  int64 // blocks in the extents before it
+}
+
+// entries are pooled: a hit makes nothing that the garbage collector has to take away.
+var entries = sync.Pool{New: func() any { return new(Entry) }}
+
+func (t *Tier) newEntry(f *Found) *Entry {
+	e := entries.Get().(*Entry)
+	*e = Entry{Found: f, t: t, have: -1, pinned: e.pinned}
+	return e
 }
 
 // Open reads the head of a record, and the body too where both are small. The caller compares Key and Variant: only
@@ -73,13 +89,29 @@ func (t *Tier) Open(r Ref) (*Entry, error) {
 	return t.read(placed{r.id, s})
 }
 
+// Reopen opens a record whose head was read before, and reads nothing. The record may have been replaced or forgotten since:
+// as long as its segments are there, its bytes are. Then they are ErrGone, though the record may stand elsewhere.
+func (t *Tier) Reopen(f *Found) (*Entry, error) {
+	e := t.newEntry(f)
+	if err := e.pinBody(); err != nil {
+		e.Close()
+		return nil, err
+	}
+	t.counters.reads.Add(1)
+	return e, nil
+}
+
 func (t *Tier) read(p placed) (*Entry, error) {
-	e := &Entry{t: t, placed: p, have: -1}
-	c, err := e.readCommit()
+	e := t.newEntry(&Found{placed: p})
+	err := e.readCommit()
+	if err == nil && (e.id() != p.id || e.removed) {
+		err = fmt.Errorf("commit: of another name: %w", errDamaged)
+	}
 	if err == nil {
-		err = e.take(c)
+		err = e.pinBody()
 	}
 	if err != nil {
+		e.commit = commit{} // whose name it is cannot be told
 		err = e.fail(p.at, err)
 		e.Close()
 		return nil, err
@@ -89,75 +121,87 @@ func (t *Tier) read(p placed) (*Entry, error) {
 }
 
 // readCommit reads the commit block, with the body before it if the record is joined, in one pread.
-func (e *Entry) readCommit() (commit, error) {
-	s := e.t.pin(e.placed.at.segment())
+func (e *Entry) readCommit() error {
+	s := e.pin(e.placed.at.segment())
 	if s == nil {
-		return commit{}, ErrGone
+		return ErrGone
 	}
-	e.pinned = append(e.pinned, s)
 	if e.placed.flags&joined == 0 {
 		b := make([]byte, e.placed.head)
 		if _, err := s.file.ReadAt(b, e.placed.at.offset()); err != nil {
-			return commit{}, err
+			return err
 		}
-		return parseCommit(b, s, e.placed.at.offset())
+		return parseCommit(b, s, e.placed.at.offset(), &e.commit)
 	}
 	e.start = e.placed.at.offset() - int64(e.placed.body)
 	e.whole = takeBuffer(int(e.placed.body + e.placed.head))
 	if _, err := s.file.ReadAt(*e.whole, e.start); err != nil {
-		return commit{}, err
+		return err
 	}
 	b := slices.Clone((*e.whole)[e.placed.body:]) // lasts longer than the buffer
-	return parseCommit(b, s, e.placed.at.offset())
+	return parseCommit(b, s, e.placed.at.offset(), &e.commit)
 }
 
 // parseCommit checks a commit block and decodes its content, which the commit then shares.
-func parseCommit(b []byte, s *segment, at int64) (commit, error) {
+func parseCommit(b []byte, s *segment, at int64, into *commit) error {
 	h, err := decodeBlockHeader(b, s.nonce, at)
 	switch {
 	case err != nil:
-		return commit{}, err
+		return err
 	case h.kind != commitBlock:
-		return commit{}, fmt.Errorf("commit: another kind of block: %w", errDamaged)
+		return fmt.Errorf("commit: another kind of block: %w", errDamaged)
 	}
 	content := b[blockHeaderBytes:]
 	if err := h.check(content); err != nil {
-		return commit{}, err
+		return err
 	}
-	return decodeCommit(content, h.fill)
+	return into.decode(content, h.fill)
 }
 
-// take makes the entry that of a commit, and pins the segments of its body.
-func (e *Entry) take(c commit) error {
-	if c.id() != e.placed.id || c.removed {
-		return fmt.Errorf("commit: of another name: %w", errDamaged)
+// pin pins a segment for as long as the entry is open, or returns nil when it is gone.
+func (e *Entry) pin(number uint32) *segment {
+	if s := e.segment(number); s != nil {
+		return s
 	}
-	e.Record, e.extents = c.Record, c.extents
-	for _, x := range c.extents {
-		if slices.ContainsFunc(e.pinned, func(s *segment) bool { return s.number == x.segment }) {
-			continue
+	s := e.t.pin(number)
+	if s != nil {
+		e.pinned = append(e.pinned, s)
+	}
+	return s
+}
+
+// segment returns a segment that is pinned, or nil.
+func (e *Entry) segment(number uint32) *segment {
+	for _, s := range e.pinned {
+		if s.number == number {
+			return s
 		}
-		s := e.t.pin(x.segment)
-		if s == nil {
+	}
+	return nil
+}
+
+// pinBody pins the segments of the body.
+func (e *Entry) pinBody() error {
+	for _, x := range e.extents {
+		if e.pin(x.segment) == nil {
 			return ErrGone
 		}
-		e.pinned = append(e.pinned, s)
 	}
 	return nil
 }
 
 // readCommit reads the commit block of a slot.
-func (t *Tier) readCommit(s slot) (commit, error) {
+func (t *Tier) readCommit(s slot) (*commit, error) {
 	in := t.pin(s.at.segment())
 	if in == nil {
-		return commit{}, ErrGone
+		return nil, ErrGone
 	}
 	defer in.unpin()
-	b := make([]byte, s.head)
+	b, c := make([]byte, s.head), &commit{}
 	if _, err := in.file.ReadAt(b, s.at.offset()); err != nil {
-		return commit{}, err
+		return nil, err
 	}
-	return parseCommit(b, in, s.at.offset())
+	return c, parseCommit(b, in, s.at.offset(), c)
 }
 
 // Block returns the bytes of the body from an offset to the end of the block that holds it, checked. They are valid until
@@ -210,7 +254,7 @@ func (e *Entry) blockAt(n int64) Location {
 
 // raw returns bytes as they are on disk, from what was read with the head if they were.
 func (e *Entry) raw(at Location, size int64) (*segment, []byte, error) {
-	s := e.pinned[slices.IndexFunc(e.pinned, func(s *segment) bool { return s.number == at.segment() })]
+	s := e.segment(at.segment())
 	if e.whole != nil {
 		from := at.offset() - e.start
 		if from < 0 || from+size > int64(len(*e.whole)) {
@@ -234,9 +278,7 @@ func (e *Entry) fail(at Location, err error) error {
 	case errors.Is(err, os.ErrClosed):
 		return ErrGone
 	case errors.Is(err, io.EOF), errors.Is(err, errDamaged):
-		e.t.counters.corrupt.Add(1)
-		e.t.log.Error("disk cache dropped a damaged record", "dir", e.t.dir, "segment", segmentName(at.segment()),
-			"offset", at.offset(), "error", err)
+		e.t.damaged(at, err)
 	default:
 		e.t.complain("read", err)
 	}
@@ -244,15 +286,23 @@ func (e *Entry) fail(at Location, err error) error {
 	return fmt.Errorf("read record at %v: %w", at, err)
 }
 
+// damaged counts a bad block and tells where it is.
+func (t *Tier) damaged(at Location, err error) {
+	t.counters.corrupt.Add(1)
+	t.log.Error("disk cache dropped a damaged record", "dir", t.dir, "segment", segmentName(at.segment()),
+		"offset", at.offset(), "error", err)
+}
+
 // Close lets go of the record. The slices that Block returned are no longer valid; the Record is.
 func (e *Entry) Close() {
 	giveBuffer(e.whole)
 	giveBuffer(e.block)
-	e.whole, e.block, e.content, e.have = nil, nil, nil, -1
 	for _, s := range e.pinned {
 		s.unpin()
 	}
-	e.pinned = nil
+	clear(e.pinned)
+	*e = Entry{pinned: e.pinned[:0]}
+	entries.Put(e)
 }
 
 // buffers are pooled by the power of two of their size.

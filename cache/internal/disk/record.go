@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
@@ -64,6 +65,7 @@ type commit struct {
 	Record
 	removed bool // the name is forgotten: head, body and all before
 	extents []extent
+	one     [1]extent // room for the extents of most
 }
 
 const flagRemoved = 1
@@ -93,7 +95,13 @@ func appendBytes[T string | []byte](b []byte, v T) []byte {
 }
 
 // decodeCommit reads the content of a commit block, which the commit then shares.
-func decodeCommit(content []byte, fill uint64) (c commit, err error) {
+func decodeCommit(content []byte, fill uint64) (*commit, error) {
+	c := &commit{}
+	return c, c.decode(content, fill)
+}
+
+// decode is decodeCommit into an empty commit.
+func (c *commit) decode(content []byte, fill uint64) error {
 	in := cursor{rest: content}
 	flags := in.take(1)
 	c.Hash = in.fixed()
@@ -103,15 +111,15 @@ func decodeCommit(content []byte, fill uint64) (c commit, err error) {
 	c.Key = view(in.bytes())
 	c.Variant = view(in.bytes())
 	c.Head = in.bytes()
-	c.extents = in.extents()
+	c.extents = in.extents(c.one[:0])
 	if in.bad || len(in.rest) > 0 || flags[0]&^flagRemoved != 0 {
-		return commit{}, fmt.Errorf("commit: %w", errDamaged)
+		return fmt.Errorf("commit: %w", errDamaged)
 	}
 	c.removed = flags[0]&flagRemoved != 0
 	if !c.covers() {
-		return commit{}, fmt.Errorf("commit: extents: %w", errDamaged)
+		return fmt.Errorf("commit: extents: %w", errDamaged)
 	}
-	return c, nil
+	return nil
 }
 
 // covers reports whether the extents hold as many blocks as the body has.
@@ -153,13 +161,14 @@ func (c *cursor) number(most uint64) uint64 {
 
 func (c *cursor) bytes() []byte { return c.take(c.number(1<<64 - 1)) }
 
-func (c *cursor) extents() []extent {
+// extents appends the extents to out, which may have room for them.
+func (c *cursor) extents(out []extent) []extent {
 	count := c.number(1<<32 - 1)
 	if count > uint64(len(c.rest))/3 { // three bytes each at least
 		c.bad = true
 		return nil
 	}
-	out := make([]extent, 0, count)
+	out = slices.Grow(out, int(count))
 	for range count {
 		e := extent{uint32(c.number(1<<32 - 1)), uint32(c.number(1<<32 - 1)), uint32(c.number(1<<32 - 1))}
 		if e.segment == 0 || e.offset < segmentHeaderBytes || e.blocks == 0 {

@@ -153,25 +153,20 @@ func (t *Tier) verify(p placed) (length int64, err error) {
 
 // compareIndex has the writer compare the index with the table, when both are at rest.
 func (t *Tier) compareIndex(ctx context.Context, r *Report) error {
-	type answer struct {
-		missing, orphans int64
-		err              error
-	}
-	done := make(chan answer, 1)
+	done := make(chan error, 1)
+	var missing, orphans int64
 	err := t.queue.offer(0, func(w *writer) {
-		missing, orphans, err := w.compareIndex()
-		done <- answer{missing, orphans, err}
+		var err error
+		missing, orphans, err = w.compareIndex()
+		done <- err
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = await(ctx, t, done)
 	}
-	select {
-	case a := <-done:
-		r.Missing, r.Orphans = a.missing, a.orphans
-		return a.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err == nil {
+		r.Missing, r.Orphans = missing, orphans
 	}
+	return err
 }
 
 func (w *writer) compareIndex() (missing, orphans int64, err error) {

@@ -219,11 +219,11 @@ func (t *Tier) collect() {
 	t.leaving = staying
 }
 
-// used returns the bytes on disk: of segments, of dropped ones that somebody still reads, and of the index.
+// used returns the bytes on disk: of segments, of dropped ones that somebody still reads, of the index and of guests.
 func (t *Tier) used() int64 {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	sum := t.indexBytes.Load()
+	sum := t.indexBytes.Load() + t.guestBytes.Load()
 	for _, s := range t.segments {
 		sum += s.size.Load()
 	}

@@ -139,14 +139,18 @@ func byLocation(a, b placed) int { return cmp.Compare(a.at, b.at) }
 // where returns all slots for which keep says so. It is called with a shard locked and must not use the table.
 func (t *table) where(keep func(slot) bool) (all []placed) {
 	for i := range t.shards {
-		s := &t.shards[i]
-		s.mu.Lock()
-		for i, found := range s.m {
-			if keep(found) {
-				all = append(all, placed{i, found})
-			}
+		all = t.shards[i].where(keep, all)
+	}
+	return all
+}
+
+func (s *shard) where(keep func(slot) bool, all []placed) []placed {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, found := range s.m {
+		if keep(found) {
+			all = append(all, placed{i, found})
 		}
-		s.mu.Unlock()
 	}
 	return all
 }

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,9 @@ type Options struct {
 	// Useful is asked whether a record is worth being kept when its turn to leave has come, although it was looked up
 	// since it was written. It may not call the Tier.
 	Useful func(*Record) bool
+	// Held reports whether memory above holds a record whose name has that hash: then it may well be wanted, although it is
+	// never looked up here.
+	Held func(hash uint64) bool
 
 	segmentBytes int64                                         // for tests; 0 is a part of the limit
 	openIndex    func(path string, write bool) (*index, error) // for tests
@@ -70,6 +74,7 @@ type Tier struct {
 	born         uint32 // number of the first segment made by this process; those below were found
 	lock         io.Closer
 	loaded       chan struct{} // closed when the records found at start are shown, or dropped
+	halted       chan struct{} // closed when a panic has ended the writing
 
 	table *table
 	queue *queue
@@ -85,6 +90,7 @@ type Tier struct {
 	paused     atomic.Int64  // no writes before this time, in Unix nanoseconds
 	complained atomic.Int64  // when a failing disk was last spoken of, likewise
 	indexBytes atomic.Int64
+	guestBytes atomic.Int64
 	counters   counters
 }
 
@@ -108,7 +114,7 @@ func Open(dir string, o Options) (*Tier, error) {
 func newTier(dir string, o Options) *Tier {
 	t := &Tier{
 		dir: filepath.Clean(dir), fs: o.FS, log: o.Log, now: o.Now, options: o, segmentBytes: o.segmentBytes,
-		loaded: make(chan struct{}), table: newTable(), queue: newQueue(min(queueBytes, o.Limit/largestPart)),
+		loaded: make(chan struct{}), halted: make(chan struct{}), table: newTable(), queue: newQueue(min(queueBytes, o.Limit/largestPart)),
 		segments: make(map[uint32]*segment),
 	}
 	if t.fs == nil {
@@ -159,6 +165,7 @@ func (t *Tier) open() error {
 		return err
 	}
 	t.register(entries)
+	t.countGuests()
 	return nil
 }
 
@@ -190,7 +197,7 @@ func checkOurs(entries []fs.DirEntry) error {
 		case e.Name() == identityName:
 			return nil
 		case isSegment, name == identityName, name == lockName, name == indexName, name == "lost+found":
-		case strings.HasPrefix(name, "purges"): // the purge journal may share the folder
+		case slices.Contains(guests, name):
 		default:
 			strange = e.Name()
 		}
@@ -199,6 +206,20 @@ func checkOurs(entries []fs.DirEntry) error {
 		return fmt.Errorf("%w: it holds %q", ErrForeign, strange)
 	}
 	return nil
+}
+
+// guests may share the directory, and what they take is not the tier's: the purge journal, also one that was put aside.
+var guests = []string{"purges", "purges.damaged"}
+
+// countGuests notes what the guests take.
+func (t *Tier) countGuests() {
+	sum := int64(0)
+	for _, name := range guests {
+		if info, err := t.fs.Lstat(t.path(name)); err == nil {
+			sum += info.Size()
+		}
+	}
+	t.guestBytes.Store(sum)
 }
 
 // register notes the segments that are there, unread, and removes what has no place among them.
@@ -253,6 +274,9 @@ func (t *Tier) pause(what string, err error) {
 // available reports whether writes may be tried. A pause that seems to last longer than one does was begun before the clock
 // was set back.
 func (t *Tier) available() bool {
+	if t.off() {
+		return false
+	}
 	left := t.paused.Load() - t.now().UnixNano()
 	return left <= 0 || left > int64(retryPause)
 }

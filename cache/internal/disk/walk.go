@@ -79,5 +79,5 @@ func (b *walked) decode() *commit {
 	if err != nil {
 		return nil
 	}
-	return &c
+	return c
 }

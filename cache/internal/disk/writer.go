@@ -35,6 +35,9 @@ type writer struct {
 	synced   time.Time            // the last time
 	spans    map[Location][]share // of records whose body is in several segments
 
+	told   int64     // records dropped, of which the log tells
+	toldAt time.Time // the last time
+
 	loader   *loader   // nil: all is loaded
 	index    *index    // nil: there is none yet, or it was lost
 	changes  changes   // that the index does not know
@@ -49,9 +52,13 @@ func (t *Tier) Run(ctx context.Context) error {
 		t: t, next: t.born, synced: t.now(),
 		spans: make(map[Location][]share), filling: make(map[*fill]struct{}), changes: make(changes),
 	}
-	w.loader = newLoader(w)
-	w.work(ctx)
-	return w.close()
+	err := w.survive(func() error {
+		w.loader = newLoader(w)
+		w.work(ctx)
+		return w.close()
+	})
+	<-ctx.Done()
+	return err
 }
 
 func (w *writer) work(ctx context.Context) {
@@ -111,14 +118,26 @@ func (w *writer) background() bool {
 
 func (w *writer) tick() {
 	w.t.collect()
+	w.tellDropped()
 	if w.t.now().Sub(w.synced) < syncEvery && w.t.now().After(w.synced) {
 		return
 	}
+	w.t.countGuests()
 	w.sync()
 	w.compact()
 	if w.index == nil && w.loader == nil && w.rewriter == nil {
 		w.rewriter = newRewriter(w)
 	}
+}
+
+// tellDropped says once a minute that records were not kept: the answers do not show it.
+func (w *writer) tellDropped() {
+	dropped, now := w.t.counters.dropped.Load(), w.t.now()
+	if since := now.Sub(w.toldAt); dropped == w.told || since >= 0 && since < time.Minute {
+		return
+	}
+	w.t.log.Warn("disk cache did not keep some records: the disk does not keep up, or takes nothing", "dir", w.t.dir, "records", dropped-w.told)
+	w.told, w.toldAt = dropped, now
 }
 
 func (w *writer) close() error {
@@ -181,7 +200,7 @@ func (w *writer) makeRoom(f *fill, size int64) bool {
 		return false
 	}
 	if err := w.reserve(size); err != nil { // which may have ended the fill too, by a flush that failed
-		f.err = err
+		f.fail(err)
 	}
 	return f.err == nil
 }
@@ -207,7 +226,7 @@ func (w *writer) commit(f *fill, p *publication) {
 	content := p.commit.append(nil)
 	p.size = blockHeaderBytes + int64(len(content))
 	if p.size > w.t.segmentBytes/4 {
-		f.err = ErrTooLarge
+		f.fail(ErrTooLarge)
 	}
 	if !w.makeRoom(f, p.size) {
 		w.finish(p, f.err)
@@ -305,10 +324,13 @@ func (w *writer) flush() {
 	if err != nil {
 		err = fmt.Errorf("append to segment: %w", err)
 		for _, f := range fills {
-			f.err = err
+			f.fail(err)
 		}
 		s.file.Truncate(size)
 		w.failed("append to segment", err)
+	}
+	for _, f := range fills {
+		f.landing.note(f)
 	}
 	for _, p := range publications {
 		w.publish(p, err)
@@ -334,7 +356,7 @@ func (w *writer) leave(err error) {
 	fills, publications := w.unwritten, w.unshown
 	w.current, w.buffer, w.unwritten, w.unshown = nil, w.buffer[:0], nil, nil
 	for _, f := range fills {
-		f.err = err
+		f.fail(err)
 	}
 	for _, p := range publications {
 		w.publish(p, err)

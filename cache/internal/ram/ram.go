@@ -66,6 +66,12 @@ func (t *Tier[V]) Keep(key uint64, v V, cost int64, replaces bool) {
 // Touch notes that key was asked for, whether it is here or not.
 func (t *Tier[V]) Touch(key uint64) { t.cache.Get(key) }
 
+// Holds reports whether a value is kept under key, without counting as a use.
+func (t *Tier[V]) Holds(key uint64) bool {
+	_, ok := t.cache.GetTTL(key)
+	return ok
+}
+
 // Drop lets go of what is kept under key.
 func (t *Tier[V]) Drop(key uint64) { t.cache.Del(key) }
 

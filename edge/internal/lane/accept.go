@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
+	"runtime/debug"
 	"syscall"
 	"time"
 )
@@ -61,14 +63,14 @@ func (s *Server) pause(d time.Duration) {
 // admit waits until there is room for c, and starts it.
 func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
 	l := &link{Conn: c, srv: s, info: Info{
-		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Secure: tlsConfig != nil,
+		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Peer: peerOf(c), Secure: tlsConfig != nil,
 	}}
 	l.info.link = l
 	if s.cfg.Opened != nil {
 		s.cfg.Opened(&l.info)
 	}
 	if tlsConfig == nil {
-		l.enter(active) // until it waits
+		l.enter(active, 0) // until it waits
 	}
 	cut := l.cutWaiting
 	l.cut.Store(&cut)
@@ -78,10 +80,36 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
 	}
 	s.accepted.Add(1)
 	if tlsConfig == nil {
-		s.handToHTTP1(&plainConn{newConn(l, l)}, l)
+		s.lanes.Go(func() { s.run(&plainConn{newConn(l, l, nil)}) })
 		return
 	}
 	s.hands.Go(func() { s.handshake(l, tlsConfig) })
+}
+
+func peerOf(c net.Conn) netip.Addr {
+	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
+	}
+	return netip.Addr{}
+}
+
+// run is the life of an HTTP/1 connection until the first request that the lane does not answer. It has a goroutine of its
+// own from the beginning: the stack of one that has shaken hands is large.
+func (s *Server) run(nc net.Conn) {
+	c := connOf(nc)
+	defer func() {
+		if p := recover(); p != nil {
+			s.cfg.Logger.Error("panic", "remote", c.link.info.Remote, "error", p, "stack", string(debug.Stack()))
+			_ = nc.Close() // nobody is told
+		}
+	}()
+	if err := c.readHead(); err != nil {
+		_ = nc.Close() // it is over either way
+		return
+	}
+	if !s.http1.door.hand(nc) {
+		_ = nc.Close() // the server closes
+	}
 }
 
 // handshake shakes hands and hands the connection over.
@@ -92,7 +120,8 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 	if s.draining.Load() {
 		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
 	}
-	t := tls.Server(l, config)
+	r := &records{link: l}
+	t := tls.Server(r, config)
 	err := t.HandshakeContext(context.Background())
 	s.links.shaken()
 	if err != nil {
@@ -102,11 +131,11 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 	_ = l.SetDeadline(time.Time{}) // an error shows at the next Read
 	if agreed := t.ConnectionState(); agreed.NegotiatedProtocol == "h2" {
 		l.agreed = &agreed
-		l.enter(idle)
+		l.enter(idle, s.now())
 		s.handToHTTP2(newCalmConn(t, l))
 		return
 	}
-	s.handToHTTP1(&tlsConn{newConn(l, t), t}, l)
+	s.lanes.Go(func() { s.run(&tlsConn{newConn(l, t, r), t}) })
 }
 
 // handshakeFailed closes a connection that did not become one. A client that speaks plain HTTP is told so.

@@ -150,7 +150,7 @@ func (c *chunks) trailer(buf []byte) (n int, err error) {
 		case len(line) == 0:
 			return c.last + c.trailers.next, nil
 		}
-		if name, _, f := field(line); f != nil || forbiddenTrailer(name) {
+		if name, _, f := field(line); f != nil || forbiddenTrailer(name.of(line)) {
 			return 0, ErrMalformedBody
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -21,16 +22,21 @@ type conn struct {
 	stream // the link, or TLS on the link
 	link   *link
 
-	// owned by Read, and by the ConnState hook between two Reads
+	// owned by whoever reads: first by run, then by Read, and by the ConnState hook between two Reads
 	state   state
-	in      stash
+	work    *work // nil while nothing is under way
 	cleared int64 // bytes next in line that may be handed up
-	head    head
 	chunks  chunks
 	end     error // dead: what every Read returns
+	readErr error // what ended ready
 	inEnd   error // what ended the reading while pipelined requests were waiting in the stash
-	served  bool  // at least one head was handed up
+	served  bool  // at least one head was handed up or answered
 	spoiled bool  // unread bytes may be left that must not reset the answer
+
+	// immutable
+	records *records           // of TLS; nil without
+	socket  syscall.RawConn    // nil where there is none
+	onReady func(uintptr) bool // c.ready
 
 	reading atomic.Bool
 	closed  atomic.Bool
@@ -38,9 +44,10 @@ type conn struct {
 
 	mu sync.Mutex
 	// guarded by mu
-	waiting bool      // for a head: the read deadline is ours
-	quiet   bool      // for a head of which no byte has come
-	until   time.Time // the read deadline set from above
+	claim   claim         // on the read deadline
+	waitEnd time.Duration // of the wait for a head, on the server's clock; 0 is never
+	armed   time.Duration // the socket's read deadline, likewise; unknown when it was set from above
+	until   time.Time     // the read deadline set from above
 }
 
 // stream is what a conn runs on: a *link or a *tls.Conn.
@@ -71,8 +78,10 @@ type tlsConn struct {
 	tls *tls.Conn
 }
 
-func newConn(l *link, on stream) *conn {
-	c := &conn{stream: on, link: l, wake: make(chan struct{}, 1)}
+// newConn returns a conn on l, or on TLS on l that writes to r.
+func newConn(l *link, on stream, r *records) *conn {
+	c := &conn{stream: on, link: l, records: r, wake: make(chan struct{}, 1), armed: unknown}
+	c.socket, c.onReady = socketOf(l.Conn), c.ready
 	cut := c.cutWait
 	l.cut.Store(&cut)
 	return c
@@ -106,8 +115,8 @@ func (c *conn) Read(p []byte) (int, error) {
 // hand moves cleared bytes: those in the stash, or straight from the connection.
 func (c *conn) hand(p []byte) (n int, err error) {
 	p = p[:min(int64(len(p)), c.cleared)]
-	if c.in.len() > 0 {
-		n = c.in.take(p)
+	if c.held() > 0 {
+		n = c.work.in.take(p)
 	} else {
 		n, err = c.stream.Read(p)
 	}
@@ -115,6 +124,14 @@ func (c *conn) hand(p []byte) (n int, err error) {
 		c.cleared -= int64(n)
 	}
 	return n, err
+}
+
+// held is how many bytes are in the stash.
+func (c *conn) held() int {
+	if c.work == nil {
+		return 0
+	}
+	return c.work.in.len()
 }
 
 // advance clears more bytes, or says why there are none.
@@ -136,73 +153,10 @@ func (c *conn) die(err error) error {
 	return err
 }
 
-// readHead waits for a whole head and clears it, with its body if that has a length.
-func (c *conn) readHead() error {
-	c.await()
-	for {
-		whole, f := c.head.scan(c.in.bytes())
-		switch {
-		case f != nil:
-			return c.refuse(f)
-		case whole:
-			c.accept()
-			return nil
-		}
-		if err := c.readMore(); err != nil {
-			return err
-		}
-	}
-}
-
-// readMore reads more of a head. net/http is told of nothing but the end: it has seen no byte of this head.
-func (c *conn) readMore() error {
-	if c.in.len() > 0 {
-		c.begin()
-	}
-	err := c.inEnd
-	if err == nil {
-		_, err = c.in.fill(c.stream, int(c.head.limits.Head))
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, os.ErrDeadlineExceeded) && c.in.len() > 0:
-		return c.refuse(faultSlowHead)
-	}
-	return c.die(io.EOF)
-}
-
-// accept clears the head that has been checked.
-func (c *conn) accept() {
-	c.yield()
-	c.link.enter(active)
-	c.link.requests.Add(1)
-	c.served = true
-	c.cleared, c.state = int64(c.head.next), watch
-	switch {
-	case c.head.encodings > 0:
-		c.chunks, c.state = chunks{}, chunked
-	case c.head.length > math.MaxInt64-c.cleared:
-		c.cleared = math.MaxInt64 // never to be reached
-	default:
-		c.cleared += c.head.length
-	}
-}
-
-// refuse answers a head that a handler must not see. Nothing of an earlier answer is outstanding: a head is looked at only
-// when net/http is idle.
-func (c *conn) refuse(f *fault) error {
-	c.link.srv.refused(c.link, f, c.in.bytes())
-	if _, err := c.stream.Write(f.answer(time.Now())); err == nil && !c.link.evicted.Load() {
-		linger(c.stream, c.CloseWrite)
-	}
-	return c.die(io.EOF)
-}
-
 // readChunks clears as much of a chunked body as is known to be well-formed.
 func (c *conn) readChunks() error {
 	for {
-		ready, end, err := c.chunks.follow(c.in.bytes())
+		ready, end, err := c.chunks.follow(c.work.in.bytes())
 		if end {
 			c.state = watch
 		}
@@ -215,7 +169,7 @@ func (c *conn) readChunks() error {
 			c.spoiled = true
 			return c.die(err)
 		}
-		if _, err := c.in.fill(c.stream, maxStash); err != nil {
+		if _, err := c.work.in.fill(c.stream, maxStash); err != nil {
 			return err
 		}
 	}
@@ -224,11 +178,11 @@ func (c *conn) readChunks() error {
 // watch waits for the client to leave while its request is answered, and keeps what it sends ahead. It returns only errors.
 // A client that has sent further requests and then ended its side still wants the answers, so that is not leaving.
 func (c *conn) watch() error {
-	for c.inEnd == nil && c.in.len() < maxStash {
-		_, err := c.in.fill(c.stream, maxStash)
+	for c.inEnd == nil && c.work.in.len() < maxStash {
+		_, err := c.work.in.fill(c.stream, maxStash)
 		switch {
 		case err == nil:
-		case errors.Is(err, io.EOF) && c.in.len() > 0:
+		case errors.Is(err, io.EOF) && c.work.in.len() > 0:
 			c.inEnd = err
 		default:
 			return err
@@ -268,13 +222,12 @@ func (c *conn) resume() {
 		return
 	}
 	c.state = boundary
-	c.in.settle()
 }
 
 // release is called when a handler takes the connection.
 func (c *conn) release() {
 	c.state, c.cleared = raw, math.MaxInt64
-	c.link.enter(tunnel)
+	c.link.enter(tunnel, 0)
 }
 
 // CloseWrite ends the sending side, of TLS and of the socket beneath.

@@ -150,7 +150,7 @@ func TestUnreadMessage(t *testing.T) {
 			r := newRig(t, echo, nil)
 			client, server := memPipe(1 << 10)
 			l := &link{Conn: server, srv: r.Server}
-			c := newConn(l, l)
+			c := newConn(l, l, nil)
 			send(t, client, "POST / HTTP/1.1\r\nHost: a\r\n"+body)
 			if _, err := c.Read(make([]byte, 1<<10)); err != nil {
 				t.Fatal(err)

@@ -49,6 +49,7 @@ var (
 
 // Refusal tells of a head that was refused before a handler saw it.
 type Refusal struct {
+	Conn   uint64 // Info.ID
 	Remote net.Addr
 	Secure bool
 	Status int
@@ -70,7 +71,7 @@ func (s *Server) refused(l *link, f *fault, seen []byte) {
 		line = nil
 	}
 	s.cfg.Refused(Refusal{
-		Remote: l.info.Remote, Secure: l.info.Secure,
+		Conn: l.info.ID, Remote: l.info.Remote, Secure: l.info.Secure,
 		Status: f.status, Reason: f.reason, Line: bytes.Clone(line),
 	})
 }

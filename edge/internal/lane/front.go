@@ -14,6 +14,13 @@ import (
 type front struct {
 	srv  *http.Server
 	door *door
+	run  sync.WaitGroup // of Serve; added to under the server's mu
+}
+
+// close takes no more connections. Those handed over before are net/http's when it returns.
+func (f *front) close() {
+	_ = f.door.Close() // it has no error
+	f.run.Wait()
 }
 
 // newHTTP1 returns the front of HTTP/1. All limits and deadlines are zero: below it they are kept by conn and link.
@@ -23,7 +30,7 @@ func (s *Server) newHTTP1() *front {
 	srv.Protocols.SetHTTP1(true)
 	srv.MaxHeaderBytes = math.MaxInt32
 	srv.ConnState = connState1
-	return &front{srv, newDoor()}
+	return &front{srv: srv, door: newDoor()}
 }
 
 func (s *Server) newFront(h http.Handler) *http.Server {
@@ -64,9 +71,9 @@ func connState1(nc net.Conn, state http.ConnState) {
 func connState2(nc net.Conn, state http.ConnState) {
 	switch l := linkOf(nc); state {
 	case http.StateIdle:
-		l.enter(idle)
+		l.enter(idle, l.srv.now())
 	case http.StateActive:
-		l.enter(active)
+		l.enter(active, 0)
 		l.requests.Add(1)
 	}
 }
@@ -83,12 +90,6 @@ func linkOf(nc net.Conn) *link {
 		return c.link
 	}
 	return connOf(nc).link
-}
-
-func (s *Server) handToHTTP1(c net.Conn, l *link) {
-	if !s.http1.door.hand(c) {
-		_ = l.Close() // the server closes
-	}
 }
 
 // handToHTTP2 hands a connection to the front of the settings in force.

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -37,7 +38,7 @@ func checkPieces(t *testing.T, raw []byte, want head, wantWhole bool, wantFault 
 		if !whole && fault == nil {
 			continue
 		}
-		if whole != wantWhole || fault != wantFault || got != want {
+		if whole != wantWhole || fault != wantFault || !reflect.DeepEqual(got, want) {
 			t.Fatalf("byte by byte: %v %v %+v, at once: %v %v %+v", whole, fault, got, wantWhole, wantFault, want)
 		}
 		return

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 )
 
@@ -13,9 +14,13 @@ type head struct {
 	fields int // -1 before the request line
 
 	version10 bool
+	method    span
+	target    span
 	authority span // of an absolute-form target
 	host      span
 	hosts     int
+	index     []fieldSpan
+	special   bool // the method or a field asks for more than an answer
 
 	lengths   int
 	length    int64 // announced by Content-Length
@@ -24,11 +29,27 @@ type head struct {
 }
 
 // span is a part of the head, by offsets: the buffer beneath may move while the head arrives.
-type span struct{ from, to int }
+type span struct{ from, to int32 }
+
+func spanOf(from, to int) span { return span{int32(from), int32(to)} }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
 
+// after returns s as seen from at bytes before.
+func (s span) after(at int) span { return span{s.from + int32(at), s.to + int32(at)} }
+
+// maxHead is what offsets can tell apart, whatever the limits say.
+const maxHead = math.MaxInt32
+
+// fieldSpan is a field line.
+type fieldSpan struct{ name, value span }
+
 func newHead(limits Limits) head { return head{limits: limits, fields: -1} }
+
+// reset makes h ready for the next head. It keeps the memory of the index.
+func (h *head) reset(limits Limits) {
+	*h = head{limits: limits, fields: -1, index: h.index[:0]}
+}
 
 // scan goes on in buf, which begins where the head begins, and reports whether the head is whole. It is then h.next bytes.
 func (h *head) scan(buf []byte) (whole bool, f *fault) {
@@ -58,7 +79,7 @@ func (h *head) scan(buf []byte) (whole bool, f *fault) {
 
 // horizon is how far scan may look before a limit is passed. The limits count line ends.
 func (h *head) horizon() int {
-	limit := h.limits.Head
+	limit := min(h.limits.Head, maxHead)
 	if h.fields < 0 {
 		limit = min(limit, h.limits.RequestLine)
 	}
@@ -97,10 +118,13 @@ func (h *head) requestLine(line []byte, at int) *fault {
 		// there is no resource that could allow it.
 		return faultConnect
 	}
+	h.special = string(method) != "GET" && string(method) != "HEAD"
+	h.method = spanOf(at, at+len(method))
+	h.target = spanOf(at+len(method)+1, at+len(line)-len(version)-1)
 	authority, f := checkTarget(string(method), target)
 	if authority != nil {
 		from := at + len(method) + 1 + bytes.Index(target, []byte("//")) + 2
-		h.authority = span{from, from + len(authority)}
+		h.authority = spanOf(from, from+len(authority))
 	}
 	return f
 }
@@ -119,19 +143,26 @@ func (h *head) checkVersion(v []byte) *fault {
 	return nil
 }
 
+// lengthsWatched are the lengths of the names that field looks at.
+var lengthsWatched = [...]bool{4: true, 6: true, 7: true, 10: true, 14: true, 17: true}
+
 func (h *head) field(line []byte, at int) *fault {
 	if h.fields++; h.fields > h.limits.Fields {
 		return faultManyFields
 	}
-	name, value, f := field(line)
+	nameSpan, valueSpan, f := field(line)
 	if f != nil {
 		return f
+	}
+	h.index = append(h.index, fieldSpan{nameSpan.after(at), valueSpan.after(at)})
+	name, value := nameSpan.of(line), valueSpan.of(line)
+	if len(name) < len(lengthsWatched) && !lengthsWatched[len(name)] {
+		return nil
 	}
 	switch {
 	case named(name, "host"):
 		h.hosts++
-		from := at + len(name) + 1 + bytes.Index(line[len(name)+1:], value)
-		h.host = span{from, from + len(value)}
+		h.host = valueSpan.after(at)
 		if !isHost(value) {
 			return faultHost
 		}
@@ -148,6 +179,10 @@ func (h *head) field(line []byte, at int) *fault {
 		if h.expects++; h.expects > 1 || !named(value, "100-continue") {
 			return faultExpect
 		}
+	case named(name, "upgrade"):
+		h.special = true
+	case named(name, "connection"):
+		h.special = h.special || !named(value, "keep-alive")
 	}
 	return nil
 }
@@ -206,6 +241,15 @@ func (h *head) conclude(buf []byte) *fault {
 		return faultAuthority
 	}
 	return nil
+}
+
+// plain reports whether a whole head asks for nothing but an answer; see Answerer.
+func (h *head) plain() bool {
+	switch {
+	case h.version10, h.special, h.hosts != 1, h.lengths+h.encodings+h.expects > 0, h.authority.to > 0:
+		return false
+	}
+	return true
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -390,7 +390,7 @@ func TestRefusal(t *testing.T) {
 			t.Errorf("answer %q, want %q", got[:n], want)
 		}
 		f := <-r.refusals
-		if f.Status != 400 || f.Reason != "target" || string(f.Line) != "GET /secret#x HTTP/1.1" || f.Secure || f.Remote == nil {
+		if f.Status != 400 || f.Reason != "target" || string(f.Line) != "GET /secret#x HTTP/1.1" || f.Secure || f.Remote == nil || f.Conn == 0 {
 			t.Errorf("refusal %+v", f)
 		}
 		if n := r.Stats().Refused["target"]; n != 1 {

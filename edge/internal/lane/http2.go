@@ -31,7 +31,7 @@ func (s *Server) newHTTP2(now *settings) *front {
 		PingTimeout:                   pingAfter / 2,
 		CountError:                    func(kind string) { s.count("http2-" + kind) },
 	}
-	return &front{srv, newDoor()}
+	return &front{srv: srv, door: newDoor()}
 }
 
 // serveHTTP2 holds an HTTP/2 request to the same grammar and limits as the head of an HTTP/1 one, as far as its fields can
@@ -129,7 +129,7 @@ func (s *Server) refusedHTTP2(w http.ResponseWriter, r *http.Request, f *fault) 
 		info := ConnFrom(r.Context())
 		line := []byte(r.Method + " " + r.RequestURI + " HTTP/2.0")
 		s.cfg.Refused(Refusal{
-			Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
+			Conn: info.ID, Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
 			Line: line[:min(len(line), maxRefusalLine)],
 		})
 	}

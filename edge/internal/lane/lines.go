@@ -1,6 +1,10 @@
 package lane
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // lines splits a section of field lines that arrives piece by piece, and fails at the first byte that cannot stand there:
 // RFC 9112, section 2.2 lets a recipient take a bare LF as a line end and a bare CR as a space, and every such leniency is a
@@ -16,55 +20,86 @@ type lines struct {
 func (l *lines) scan(buf []byte) (line []byte, ok bool, f *fault) {
 	for l.next < len(buf) {
 		i := l.next
-		l.next++
-		b := buf[i]
+		if i == l.begin && l.fold && isBlank(buf[i]) {
+			l.next++
+			return nil, false, faultFold // RFC 9112, section 5.2
+		}
 		if i > l.begin && buf[i-1] == '\r' {
-			if b != '\n' {
+			l.next++
+			if buf[i] != '\n' {
 				return nil, false, faultBareCR
 			}
 			line, l.begin = buf[l.begin:i-1], l.next
 			return line, true, nil
 		}
-		if f := l.check(b, i == l.begin); f != nil {
-			return nil, false, f
+		if l.next = nextControl(buf, i); l.next == len(buf) {
+			break
+		}
+		b := buf[l.next]
+		l.next++
+		switch b {
+		case '\t', '\r':
+		case '\n':
+			return nil, false, faultBareLF
+		default:
+			return nil, false, faultControl // RFC 9110, section 5.5
 		}
 	}
 	return nil, false, nil
 }
 
-// check judges one byte that does not follow a CR.
-func (l *lines) check(b byte, first bool) *fault {
-	switch {
-	case b == '\n':
-		return faultBareLF
-	case first && l.fold && (b == ' ' || b == '\t'):
-		return faultFold // RFC 9112, section 5.2
-	case b < ' ' && b != '\t' && b != '\r', b == 0x7f:
-		return faultControl // RFC 9110, section 5.5
+// nextControl returns the index of the first control character of ASCII from i on, or the length of buf. It looks at eight
+// bytes at once.
+func nextControl(buf []byte, i int) int {
+	const low, high, space, del = 0x7f7f7f7f7f7f7f7f, 0x8080808080808080, 0x6060606060606060, 0x7f7f7f7f7f7f7f7f
+	for ; i+8 <= len(buf); i += 8 {
+		word := binary.LittleEndian.Uint64(buf[i:])
+		// In each byte the high bit stays 0 only below a space, and in the second only at DEL: nothing carries over.
+		text := (word&low + space) & ((word^del)&low + low) & high
+		if controls := high &^ (text | word); controls != 0 {
+			return i + bits.TrailingZeros64(controls)/8
+		}
 	}
-	return nil
+	for ; i < len(buf); i++ {
+		if buf[i] < ' ' || buf[i] == 0x7f {
+			return i
+		}
+	}
+	return i
 }
 
 // field splits a field line (RFC 9112, section 5.1: no whitespace between name and colon).
-func field(line []byte) (name, value []byte, f *fault) {
-	name, value, ok := bytes.Cut(line, []byte{':'})
-	if !ok {
-		return nil, nil, faultFieldLine
+func field(line []byte) (name, value span, f *fault) {
+	colon := tokenLength(line)
+	if colon == 0 || colon == len(line) || line[colon] != ':' {
+		if bytes.IndexByte(line, ':') < 0 {
+			return name, value, faultFieldLine
+		}
+		return name, value, faultFieldName
 	}
-	if !isToken(name) {
-		return nil, nil, faultFieldName
+	from, to := colon+1, len(line)
+	for from < to && isBlank(line[from]) {
+		from++
 	}
-	return name, bytes.Trim(value, " \t"), nil
+	for from < to && isBlank(line[to-1]) {
+		to--
+	}
+	return spanOf(0, colon), spanOf(from, to), nil
 }
 
 // isToken reports whether b is a token (RFC 9110, section 5.6.2).
 func isToken(b []byte) bool {
-	for _, c := range b {
+	return len(b) > 0 && tokenLength(b) == len(b)
+}
+
+// tokenLength returns how many bytes from the first on can stand in a token.
+func tokenLength(b []byte) int {
+	for i, c := range b {
 		if !tchar[c] {
-			return false
+			return i
 		}
 	}
-	return len(b) > 0
+	return len(b)
 }
 
 var tchar = byteSet("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -15,7 +16,8 @@ type Info struct {
 	ID     uint64 // unique in the life of the Server
 	Remote net.Addr
 	Local  net.Addr
-	Secure bool // TLS
+	Peer   netip.Addr // of Remote: IPv4 as such, without a zone; not valid for a unix socket
+	Secure bool       // TLS
 
 	link *link
 }
@@ -23,16 +25,22 @@ type Info struct {
 // Reset closes the connection so that the client sees a reset and not an end: for an answer that broke off and whose end
 // only the connection's would mark.
 func (i *Info) Reset() {
-	i.link.discard()
-	_ = i.link.Close()
+	l := i.link
+	l.discard()
+	if l.inside.Load() {
+		l.broken.Store(true)
+		return
+	}
+	_ = l.Close() // nobody is told
 }
 
 // link is an accepted connection, beneath TLS if there is any, and its entry in the registry. Its write deadline means
 // progress: a client that takes its bytes slowly is never cut, one that takes none for as long as the patience lasts is.
 type link struct {
 	net.Conn
-	info   Info
-	srv    *Server
+	info Info
+	srv  *Server
+	heldSocket
 	agreed *tls.ConnectionState // of HTTP/2: what every request is told; immutable once handed over
 
 	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where
@@ -40,15 +48,15 @@ type link struct {
 	cut atomic.Pointer[func(at time.Time, heads bool) bool]
 
 	phase    atomic.Int32 // phase
-	since    atomic.Int64 // Unix nanoseconds: the beginning of the phase, if that is idle or opening
-	requests atomic.Int64 // handed up; over HTTP/2 the times it became busy
+	since    atomic.Int64 // on the server's clock: the beginning of the phase, if that is idle or opening
+	requests atomic.Int64 // handed up or answered; over HTTP/2 the times it became busy
 	evicted  atomic.Bool  // told to leave; changed under the registry's mu
 	closed   sync.Once
 
 	// guarded by writing
 	writing  sync.Mutex
 	patience time.Duration // as set from above; 0 is the server's, negative is none at all
-	armed    time.Time     // the end of the tick
+	armed    time.Duration // the end of the tick, on the server's clock
 }
 
 // phase is what a link is doing.
@@ -62,9 +70,10 @@ const (
 	tunnel            // hijacked
 )
 
-func (l *link) enter(p phase) {
+// enter notes a new phase, and for idle and opening that it begins now.
+func (l *link) enter(p phase, now time.Duration) {
 	if p == idle || p == opening {
-		l.since.Store(time.Now().UnixNano())
+		l.since.Store(int64(now))
 	}
 	l.phase.Store(int32(p))
 	switch {
@@ -79,39 +88,66 @@ func (l *link) enter(p phase) {
 // the deadline's ticks waiting for its end.
 const writePiece = 256 << 10
 
+// Read reads without waiting while ready has the socket.
+func (l *link) Read(p []byte) (int, error) {
+	if l.inside.Load() {
+		return l.heldSocket.read(p)
+	}
+	return l.Conn.Read(p)
+}
+
 // Write writes in pieces, each of which may take as long as some of it moves.
 func (l *link) Write(p []byte) (int, error) {
 	written := 0
 	for {
 		piece := p[written:min(len(p), written+writePiece)]
-		n, err := l.writeOn(piece)
+		n, err := l.writeOn(piece, nil)
 		if written += n; err != nil || written == len(p) {
 			return written, err
 		}
 	}
 }
 
-// writeOn writes some of p. The socket tells of progress only when a write ends, so its deadline is a tick, a quarter of the
-// patience: one that passes is an error only if nothing has moved for as long as the patience lasts.
-func (l *link) writeOn(p []byte) (int, error) {
-	for start := time.Now(); ; {
-		if err := l.arm(); err != nil {
+// writeBuffers writes a piece that is in several places, and takes it from them.
+func (l *link) writeBuffers(b *net.Buffers) error {
+	for len(*b) > 0 {
+		if _, err := l.writeOn(nil, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeOn writes some of p, or of b if there is one. The socket tells of progress only when a write ends, so its deadline is
+// a tick, a quarter of the patience: one that passes is an error only if nothing has moved for as long as the patience lasts.
+func (l *link) writeOn(p []byte, b *net.Buffers) (int, error) {
+	start := l.srv.now()
+	for now := start; ; now = l.srv.now() {
+		if err := l.arm(now); err != nil {
 			return 0, err
 		}
-		n, err := l.Conn.Write(p)
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		n, err := l.writeOnce(p, b)
+		if err == nil || n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, l.unlessTimeout(err)
 		}
-		if patience := l.patienceNow(); patience < 0 || patience > 0 && time.Since(start) >= patience {
+		if patience := l.patienceNow(); patience < 0 || patience > 0 && l.srv.now()-start >= patience {
 			l.discard() // or the kernel would keep megabytes on offer to a client that takes none
 			return 0, err
 		}
 	}
 }
 
+func (l *link) writeOnce(p []byte, b *net.Buffers) (int, error) {
+	if b == nil {
+		return l.Conn.Write(p)
+	}
+	n, err := b.WriteTo(l.Conn)
+	return int(n), err
+}
+
 // unlessTimeout forgives a timeout of a write that has moved something, unless no patience is left.
 func (l *link) unlessTimeout(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) && l.patienceNow() >= 0 {
+	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) && l.patienceNow() >= 0 {
 		return nil
 	}
 	return err
@@ -131,29 +167,30 @@ func (l *link) patienceLocked() time.Duration {
 }
 
 // arm begins a new tick if the last is over, so that a busy connection seldom pays for it.
-func (l *link) arm() error {
+func (l *link) arm(now time.Duration) error {
 	l.writing.Lock()
 	defer l.writing.Unlock()
 	if l.patienceLocked() < 0 {
 		return os.ErrDeadlineExceeded
 	}
-	if time.Now().Before(l.armed) {
+	if now < l.armed {
 		return nil
 	}
-	return l.tickLocked()
+	return l.tickLocked(now)
 }
 
 // tickLocked sets the socket's deadline; none without a patience.
-func (l *link) tickLocked() error {
+func (l *link) tickLocked(now time.Duration) error {
 	patience := l.patienceLocked()
-	if patience == 0 && l.armed.IsZero() {
+	if patience == 0 && l.armed == 0 {
 		return nil
 	}
-	l.armed = time.Time{}
-	if patience > 0 {
-		l.armed = time.Now().Add(max(patience/4, time.Millisecond))
+	l.armed = 0
+	if patience == 0 {
+		return l.Conn.SetWriteDeadline(time.Time{})
 	}
-	return l.Conn.SetWriteDeadline(l.armed)
+	l.armed = now + max(patience/4, time.Millisecond)
+	return l.Conn.SetWriteDeadline(l.srv.epoch.Add(l.armed))
 }
 
 // SetWriteDeadline sets the patience to what is left until t; zero is the server's own. A time that has passed ends writing
@@ -164,18 +201,18 @@ func (l *link) SetWriteDeadline(t time.Time) error {
 	patience := time.Duration(0)
 	if !t.IsZero() {
 		if patience = time.Until(t); patience <= 0 {
-			l.patience, l.armed = -1, time.Time{}
+			l.patience, l.armed = -1, 0
 			return l.Conn.SetWriteDeadline(t)
 		}
 	}
 	if patience == l.patience {
 		return nil
 	}
-	spent := l.patience < 0
+	spent, now := l.patience < 0, l.srv.now()
 	if l.patience = patience; spent {
-		l.armed = time.Now() // the socket's deadline has passed: it has to be set or lifted
+		l.armed = now // the socket's deadline has passed: it has to be set or lifted
 	}
-	return l.tickLocked()
+	return l.tickLocked(now)
 }
 
 // SetDeadline sets both; the write side as SetWriteDeadline does.
@@ -222,7 +259,7 @@ func (l *link) cutWait(at time.Time, heads bool) bool {
 // graceEnd is when l may be made to leave for another, if its place is wanted; ok is false for one that may not. Who has come
 // for a second request is a regular, and keeps its place while others have sent nothing, one request, or part of a head.
 func (l *link) graceEnd() (end time.Time, ok bool) {
-	end = time.Unix(0, l.since.Load())
+	end = l.srv.epoch.Add(time.Duration(l.since.Load()))
 	switch phase(l.phase.Load()) {
 	case idle:
 		if l.requests.Load() > 1 {

@@ -38,6 +38,8 @@ type Config struct {
 	// Opened and Closed are told of every connection, in this order and once each. They must not block; nil is nobody.
 	Opened func(*Info)
 	Closed func(id uint64)
+	// Answer answers requests without net/http where it can; nil is never.
+	Answer Answerer
 	Logger *slog.Logger // nil discards
 }
 
@@ -46,6 +48,7 @@ type Server struct {
 	cfg      Config // Limits and Timeouts as they were at first; settings has those in force
 	handler  http.Handler
 	settings atomic.Pointer[settings]
+	epoch    time.Time // now counts from it
 	draining atomic.Bool
 	lastID   atomic.Uint64
 	accepted atomic.Uint64
@@ -55,7 +58,7 @@ type Server struct {
 	done  chan struct{}  // closed when Shutdown begins
 	loops sync.WaitGroup // the accept loops; added to under mu
 	hands sync.WaitGroup // handshakes; added to by the accept loops
-	runs  sync.WaitGroup // the fronts; added to under mu
+	lanes sync.WaitGroup // HTTP/1 connections that net/http has not seen; added to by the accept loops and handshakes
 
 	mu sync.Mutex
 	// guarded by mu
@@ -81,7 +84,7 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, handler: handler, done: make(chan struct{}),
+		cfg: cfg, handler: handler, epoch: time.Now(), done: make(chan struct{}),
 		links:     newRegistry(maxConns(cfg.Limits)),
 		listeners: make(map[*net.Listener]struct{}),
 		counts:    make(map[string]uint64),
@@ -91,6 +94,9 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 	s.http1, s.http2 = s.newHTTP1(), s.newHTTP2(now)
 	return s
 }
+
+// now is the server's clock. It costs half of time.Now.
+func (s *Server) now() time.Duration { return time.Since(s.epoch) }
 
 // Serve accepts connections from l until Shutdown, and then returns nil; it closes l. With a TLS configuration every
 // connection begins with a handshake; NextProtos are the Server's. The configuration is cloned: what is to change later has
@@ -135,7 +141,7 @@ func (s *Server) untrack(l *net.Listener) {
 }
 
 func (s *Server) startLocked(f *front) {
-	s.runs.Go(func() {
+	f.run.Go(func() {
 		if err := f.srv.Serve(f.door); !errors.Is(err, net.ErrClosed) && !errors.Is(err, http.ErrServerClosed) {
 			s.cfg.Logger.Error("http server ended", "error", err)
 		}
@@ -169,19 +175,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
 	s.links.hasten(time.Now().Add(idleGrace))
 	s.hands.Wait() // they have been hastened too
-	fronts := s.fronts()
-	for _, f := range fronts {
-		_ = f.door.Close() // it has no error
-	}
-	s.runs.Wait()
-
 	var goaway sync.WaitGroup
-	for _, f := range fronts[1:] {
+	for _, f := range s.http2Fronts() {
+		f.close()
 		// Its error is ctx's, which is returned below.
 		goaway.Go(func() { _ = f.srv.Shutdown(ctx) })
 	}
 	s.drain(ctx)
 	goaway.Wait()
+	// Only now: a request that came meanwhile may have been net/http's.
+	s.lanes.Wait()
+	s.http1.close()
 	if !giveUp() {
 		return ctx.Err()
 	}
@@ -218,11 +222,11 @@ func (s *Server) drain(ctx context.Context) {
 	}
 }
 
-// fronts returns all, HTTP/1 first.
-func (s *Server) fronts() []*front {
+// http2Fronts returns those of HTTP/2.
+func (s *Server) http2Fronts() []*front {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*front{s.http1, s.http2}, s.retired...)
+	return append([]*front{s.http2}, s.retired...)
 }
 
 // Stats is a moment's account of a Server.

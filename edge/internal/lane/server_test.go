@@ -190,7 +190,7 @@ func TestEvictRaces(t *testing.T) {
 	l := &link{srv: r.Server}
 	busy := func(time.Time, bool) bool { return false }
 	l.cut.Store(&busy)
-	l.enter(idle)
+	l.enter(idle, 0)
 	if !r.links.admit(l) {
 		t.Fatal("not admitted")
 	}

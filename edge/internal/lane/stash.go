@@ -8,7 +8,10 @@ type stash struct {
 	r, w int
 }
 
-const stashMin = 4 << 10
+const (
+	stashMin  = 4 << 10
+	stashKept = 16 << 10
+)
 
 func (s *stash) bytes() []byte { return s.buf[s.r:s.w] }
 func (s *stash) len() int      { return s.w - s.r }
@@ -32,15 +35,16 @@ func (s *stash) fill(r io.Reader, limit int) (int, error) {
 		s.buf = grown
 	}
 	n, err := r.Read(s.buf[s.w:])
-	s.w += n
+	if s.w += n; n > 0 {
+		err = nil // TLS may have both; it says so again
+	}
 	return n, err
 }
 
-// settle gives a grown buffer back between two messages.
+// settle makes an empty stash ready to be kept.
 func (s *stash) settle() {
-	if held := s.len(); len(s.buf) > stashMin && held <= stashMin {
-		buf := make([]byte, stashMin)
-		copy(buf, s.bytes())
-		s.buf, s.r, s.w = buf, 0, held
+	s.r, s.w = 0, 0
+	if len(s.buf) > stashKept {
+		s.buf = nil
 	}
 }

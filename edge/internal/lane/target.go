@@ -10,7 +10,7 @@ import (
 // authority of the absolute form. The bytes that RFC 3986 does not allow but clients send ("|", "^", quotes) are let pass.
 func checkTarget(method string, target []byte) (authority []byte, f *fault) {
 	for _, c := range target {
-		if c <= ' ' || c >= 0x7f || c == '#' {
+		if !targetByte[c] {
 			return nil, faultTarget
 		}
 	}
@@ -34,6 +34,13 @@ func checkTarget(method string, target []byte) (authority []byte, f *fault) {
 	return authority, nil
 }
 
+var targetByte = func() (set [256]bool) {
+	for c := '!'; c < 0x7f; c++ {
+		set[c] = c != '#'
+	}
+	return set
+}()
+
 // splitAbsolute splits an http or https URL into authority and the rest.
 func splitAbsolute(target []byte) (authority, rest []byte) {
 	scheme, rest, ok := bytes.Cut(target, []byte("://"))
@@ -50,12 +57,16 @@ func splitAbsolute(target []byte) (authority, rest []byte) {
 // validEscapes reports whether every "%" of the path begins a percent-encoded byte. The query is opaque.
 func validEscapes(path []byte) bool {
 	path, _, _ = bytes.Cut(path, []byte{'?'})
-	for i, c := range path {
-		if c == '%' && (i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2])) {
+	for {
+		i := bytes.IndexByte(path, '%')
+		if i < 0 {
+			return true
+		}
+		if i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
 			return false
 		}
+		path = path[i+3:]
 	}
-	return true
 }
 
 func isHex(c byte) bool {

@@ -1,0 +1,70 @@
+package edge
+
+import (
+	"net/http"
+	"strconv"
+
+	"selvage/cache"
+)
+
+// answerLines puts the field lines of an answer into net/http's map. Their values share one slice: a slice for each line was
+// a third of what a hit allocated.
+type answerLines struct {
+	header http.Header
+	values []string
+}
+
+// ownLines is how many an answer has beside the stored ones: Age, Via, Cache-Status, Content-Length, Content-Range.
+const ownLines = 5
+
+// set puts value in place of what the field had.
+func (l *answerLines) set(name, value string) {
+	end := len(l.values)
+	l.values = append(l.values, value)
+	l.header[name] = l.values[end : end+1 : end+1] // who appends to it copies it
+}
+
+// addStored puts the stored lines in. Those of one name stand together.
+func (l *answerLines) addStored(stored cache.Head) {
+	last, begin := "", 0
+	for i := range stored.Len() {
+		name, value := stored.Line(i)
+		if name != last {
+			last, begin = name, len(l.values)
+		}
+		l.values = append(l.values, value)
+		l.header[name] = l.values[begin:len(l.values):len(l.values)]
+	}
+}
+
+// copyHead copies the stored head and adds what is this response's own.
+func (x *exchange) copyHead(m *cache.Meta) answerLines {
+	l := answerLines{x.w.Header(), make([]string, 0, m.Head.Len()+ownLines)}
+	l.addStored(m.Head)
+	if loc := l.header["Location"]; len(loc) > 0 && loc[0] != "" && x.route.pool != nil {
+		l.set("Location", rewriteLocation(loc[0], x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
+	}
+	if age := m.Age(x.clock.Now().Mono); !x.firstHand || age >= 1e9 {
+		l.set("Age", strconv.FormatInt(int64(age.Seconds()), 10))
+	}
+	x.addOwn(&l, m.Proto)
+	return l
+}
+
+// addOwn adds the fields of every answer that came from the cache or an origin, in a message of version proto.
+func (x *exchange) addOwn(l *answerLines, proto string) {
+	l.set("Via", viaWith(l.header, proto, x.identity))
+	x.setCacheStatus(l)
+	x.route.response.apply(l.header)
+}
+
+// setCacheStatus adds our member to those of the caches before us.
+func (x *exchange) setCacheStatus(l *answerLines) {
+	var buf [128]byte
+	ours := string(appendCacheStatus(buf[:0], &x.res, x.identity.name))
+	if before := l.header["Cache-Status"]; len(before) > 0 {
+		l.header["Cache-Status"] = append(before, ours)
+		return
+	}
+	l.set("Cache-Status", ours)
+}

@@ -1,0 +1,207 @@
+package edge
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"selvage/cache"
+	"selvage/edge/internal/lane"
+)
+
+// hit is a request on the short way: one that is answered from what is stored and fresh, on the connection's own goroutine,
+// with no http.Request. It passes the same rooms as an exchange, by the same rules, and turns back wherever anything but a
+// plain hit, or its 304, might be the answer: the exchange then begins from the start, and nobody has noticed.
+//
+// It allocates nothing as long as the object is in memory.
+type hit struct {
+	*Edge
+	conf *snapshot
+	r    *lane.Request
+
+	start  cache.Moment
+	begin  uint64 // purges applied when the request began
+	client clientInfo
+	site   *site
+	route  *route
+	fields headFields // behind q.Fields
+	q      cache.Query
+	key    []byte // behind q.Key
+	reader cache.Reader
+	res    Result
+}
+
+var hits = sync.Pool{New: func() any { return new(hit) }}
+
+// answerHit is the lane's Answerer.
+func (e *Edge) answerHit(r *lane.Request, w *lane.Writer) bool {
+	h := hits.Get().(*hit)
+	h.Edge, h.conf, h.r = e, e.conf.Load(), r
+	done := h.conf.FastLane != "off" && h.read() && h.answer(w)
+	*h = hit{key: h.key}
+	hits.Put(h)
+	return done
+}
+
+// read is exchange.read, without the refusals.
+func (h *hit) read() bool {
+	h.start, h.begin = h.clock.Now(), h.journal.Applied()
+	h.identify()
+	host, err := cache.CanonicalHost(h.r.Host, h.r.Info.Secure)
+	if err != nil || h.client.Trusted {
+		return false
+	}
+	h.client.Host = host
+	if h.site = h.conf.sites.find(host); h.site == nil {
+		return false
+	}
+	return h.site.gate.enter(h.client, h.site.name, h.visits, connID(h.r.Info.ID)) == 0 && h.reduce()
+}
+
+// identify says who asks. What a trusted proxy says of its clients takes the long way to read.
+func (h *hit) identify() {
+	peer := remoteAddr(h.r.Info.Remote)
+	h.client = clientInfo{Addr: peer, Peer: peer, Proto: "http", Trusted: h.conf.trust.trusts(peer)}
+	if h.r.Info.Secure {
+		h.client.Proto = "https"
+	}
+}
+
+// remoteAddr is peerAddr for an address that is not spelt out.
+func remoteAddr(remote net.Addr) netip.Addr {
+	if tcp, ok := remote.(*net.TCPAddr); ok {
+		return plain(tcp.AddrPort().Addr())
+	}
+	return peerAddr(remote.String())
+}
+
+// reduce builds the Query and picks the route.
+func (h *hit) reduce() bool {
+	rawPath, rawQuery, hasQuery := strings.Cut(h.r.Target, "?")
+	path, err := cache.CanonicalPath(rawPath)
+	if err != nil {
+		return false
+	}
+	h.q = cache.NewQuery()
+	h.q.Method, h.q.Secure, h.q.Host, h.q.Site, h.q.Path = h.r.Method, h.r.Info.Secure, h.client.Host, h.site.name, path
+	h.fields = headFields{r: h.r}
+	h.q.Fields = &h.fields
+	if !h.reduceFields() {
+		return false
+	}
+	h.route = h.site.match(h.r.Method, path, h.q.Fields)
+	if h.route == nil || h.route.policy == nil || !h.route.policy.Enabled {
+		return false
+	}
+	if h.route.keyed {
+		h.q.Route = h.route.name
+	}
+	if h.q.SetQuery(h.route.policy, rawQuery, hasQuery) != nil {
+		return false
+	}
+	h.key = h.q.MakeKeyIn(h.key, h.route.policy, h.store.Seed())
+	return true
+}
+
+// notPlain are the fields with which a request takes the long way whatever they say: beside those that ask for another kind
+// of answer, those that net/http or an exchange does not leave as they came.
+const notPlain = cache.HasRange | cache.HasIfRange | cache.HasIfMatch | cache.HasIfUnmodifiedSince | cache.HasUpgrade | cache.HasExpect
+
+func (h *hit) reduceFields() bool {
+	for i := range h.r.Len() {
+		name, value := h.r.Field(i)
+		if strings.EqualFold(name, "Pragma") || strings.EqualFold(name, "CDN-Loop") {
+			return false // net/http makes a Cache-Control of the one, and the other is rarely there
+		}
+		h.q.ReduceField(name, value)
+	}
+	return h.q.Present&notPlain == 0
+}
+
+// answer looks up, decides, and responds.
+func (h *hit) answer(w *lane.Writer) bool {
+	if cache.Eligible(&h.q, h.route.policy) != "" {
+		return false
+	}
+	o := h.store.Peek(&h.q, h.begin)
+	if o == nil {
+		return false
+	}
+	defer o.Done()
+	d := cache.Decide(&h.q, h.route.policy, cache.Found{Meta: o.Meta}, h.start.Mono)
+	if d.Outcome != cache.Hit || h.fields.doubt || !bodyAllowed(o.Meta.Status) || o.Meta.Status >= len(statusLines) {
+		return false
+	}
+	h.decided(d)
+	return h.respond(w, o)
+}
+
+// decided fills in what an exchange would say of such a request.
+func (h *hit) decided(d cache.Decision) {
+	h.res = Result{
+		Begin: h.start.Wall, Conn: h.r.Info.ID, Client: h.client.Addr, Proto: "HTTP/1.1", Secure: h.r.Info.Secure,
+		Method: h.r.Method, Host: h.client.Host, Target: h.r.Target, Site: h.site.name, Route: h.route.name,
+		Outcome: d.Outcome, Reason: d.Reason, Looked: true, HasTTL: true, TTL: d.TTL,
+	}
+	h.res.Referer, _ = h.r.Value("Referer", 0)
+	h.res.Agent, _ = h.r.Value("User-Agent", 0)
+}
+
+// respond is exchange.respond for a whole body. It turns back only before the first byte.
+func (h *hit) respond(w *lane.Writer, o *cache.Object) bool {
+	m := o.Meta
+	h.res.Status = m.Status
+	if cache.Precondition(&h.q, m.Status, m.ETag, m.LastModified, m.Date) == cache.NotModified {
+		h.res.Status = http.StatusNotModified
+	}
+	length, _ := o.Own.Body.Length()
+	var first []byte
+	if hasBody(h.r.Method, h.res.Status) && length > 0 {
+		o.Own.Body.Open(&h.reader, 0)
+		defer h.reader.Close()
+		var err error
+		if first, _, err = h.reader.Next(piece); err != nil {
+			return false // of the disk: the object is forgotten, and the long way finds another
+		}
+	}
+	w.Gather(h.appendHead(w.Buffer(), m, length))
+	h.res.First = h.clock.Now().Mono.Sub(h.start.Mono)
+	h.send(w, first, length)
+	h.finish()
+	return true
+}
+
+// send writes the body, of which first has been read.
+func (h *hit) send(w *lane.Writer, p []byte, length int64) {
+	for err := error(nil); len(p) > 0; {
+		var sent int
+		sent, err = w.Write(p)
+		h.res.Bytes += int64(sent)
+		if err != nil {
+			h.cut("client: " + err.Error())
+			return
+		}
+		if h.res.Bytes >= length {
+			return
+		}
+		if p, _, err = h.reader.Next(piece); err != nil {
+			w.Abort()
+			h.cut("disk: " + err.Error())
+			return
+		}
+	}
+}
+
+func (h *hit) cut(why string) { h.res.Aborted, h.res.Error = true, why }
+
+// finish gives the one account of what happened.
+func (h *hit) finish() {
+	h.res.Total = h.res.First
+	if h.res.Bytes > piece {
+		h.res.Total = h.clock.Now().Mono.Sub(h.start.Mono)
+	}
+	h.log.Record(&h.res)
+	h.metrics.Record(&h.res)
+}

@@ -1,0 +1,174 @@
+package edge
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"selvage/cache"
+	"selvage/edge/internal/lane"
+	"selvage/purge"
+)
+
+// variedOrigin gives each path an answer of its own, always the same: all that a stored head may have.
+type variedOrigin struct{}
+
+func (variedOrigin) Host() string { return "origin.internal" }
+
+func (variedOrigin) Owns(u *url.URL, _ string) bool { return u.Host == "origin.internal" }
+
+func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
+	sum := fnv.New64a()
+	io.WriteString(sum, r.URL.RequestURI())
+	dice := rand.New(rand.NewPCG(sum.Sum64(), 1))
+	fields := []string{"Cache-Control: max-age=1000"}
+	for _, line := range []string{
+		"Via: 1.1 shield", "Via: 1.0 other, 2 more", "Cache-Status: Shield; hit", `Etag: "one"`, `Etag: W/"weak"`,
+		"Last-Modified: Tue, 01 Sep 2026 00:00:00 GMT", "Content-Type: text/html", "Content-Language: de", "X-Empty: ",
+		"Location: https://origin.internal/there?x#y", "Location: /relative", "Location: http://elsewhere.example/",
+		"Link: </a>; rel=next", "Link: </b>; rel=prev", "Server: thing", "Age: 100", "Vary: Accept-Encoding", "X-Del: a\tb",
+		"Content-Location: /other", "Expires: 0", "Alt-Svc: h3", "Set-Cookie2: x", "Content-Encoding: identity",
+	} {
+		if dice.IntN(3) == 0 {
+			fields = append(fields, line)
+		}
+	}
+	status := []int{200, 200, 200, 200, 203, 299, 301, 308, 404, 410, 501, 204}[dice.IntN(12)]
+	size := []int{0, 1, 1000, 5000, 20_000, 70_000, 300_000}[dice.IntN(7)]
+	if !bodyAllowed(status) {
+		size = 0
+	}
+	return response(status, strings.NewReader(strings.Repeat("0123456789", size/10+1)[:size]), int64(size), fields...), nil
+}
+
+// laneEdges are two Edges over one Store that differ in fast_lane alone, and where they listen.
+func laneEdges(t *testing.T) (on, off *Edge) {
+	journal, clock := purge.NewJournal(), cache.SystemClock()
+	store, err := cache.NewStore(cache.StoreConfig{MaxBytes: 64 << 20}, clock, journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	start := func(lane string) *Edge {
+		conf := DefaultConfig()
+		conf.Log.Format, conf.FastLane = "off", lane
+		conf.Listeners = []ListenerConfig{{Address: "127.0.0.1:0"}}
+		conf.Sites = []SiteConfig{{Hosts: []string{"example.com"}, Origin: "main", Routes: []RouteConfig{
+			{Match: MatchConfig{Path: []string{"/changed/*"}}, ResponseHeaders: HeaderConfig{
+				Remove: []string{"Server", "etag", "via"}, Set: map[string]string{"X-Set": "1", "Content-Language": "fr", "Age": "7"},
+				Add: map[string]string{"Link": "</c>; rel=up", "X-Del": "more"},
+			}},
+			{},
+		}}}
+		e, err := New(Options{
+			Config: conf, Pools: map[string]Pool{"main": variedOrigin{}}, Store: store, Journal: journal, Clock: clock,
+			Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- e.Run(ctx) }()
+		t.Cleanup(func() {
+			stop()
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		})
+		return e
+	}
+	return start("on"), start("off")
+}
+
+// answered is what a client gets to see, without what may differ.
+type answeredFor struct {
+	Proto  string
+	Status string
+	Header http.Header
+	Length int64
+	Close  bool
+	Body   string
+}
+
+func ask(t *testing.T, e *Edge, raw, method string) answeredFor {
+	t.Helper()
+	c, err := net.Dial("tcp", e.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := io.WriteString(c, raw); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("answer to %q: %v", raw, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("body of the answer to %q: %v", raw, err)
+	}
+	a := answeredFor{resp.Proto, resp.Status, resp.Header, resp.ContentLength, resp.Close, string(body)}
+	for _, name := range []string{"Age", "Cache-Status"} {
+		if values := a.Header[name]; len(values) > 0 {
+			values[len(values)-1] = "ours"
+		}
+	}
+	return a
+}
+
+// Both lanes give the same answer to the same bytes, whatever head is stored, whatever the route changes in it, and
+// whatever preconditions the client has.
+func TestBothLanesAnswerAlike(t *testing.T) {
+	on, off := laneEdges(t)
+	dice := rand.New(rand.NewPCG(1, 2))
+	taken := 0
+	for i := range 400 {
+		method := []string{"GET", "GET", "HEAD"}[dice.IntN(3)]
+		path := []string{"/plain/", "/changed/"}[dice.IntN(2)]
+		raw := fmt.Sprintf("%s %s%d HTTP/1.1\r\nHost: example.com\r\n", method, path, i)
+		for _, line := range []string{
+			`If-None-Match: "one"`, `If-None-Match: "two", W/"weak"`, "If-Modified-Since: Tue, 01 Sep 2026 00:00:00 GMT",
+			"Accept-Encoding: gzip", "User-Agent: a", "Connection: keep-alive", "Cookie: a=b",
+		} {
+			if dice.IntN(4) == 0 {
+				raw += line + "\r\n"
+			}
+		}
+		raw += "\r\n"
+		ask(t, off, strings.Replace(raw, "HEAD", "GET", 1), "GET")
+		before := on.answeredBelow(raw)
+		if diff := cmp.Diff(ask(t, off, raw, method), ask(t, on, raw, method)); diff != "" {
+			t.Errorf("%q (-off +on):\n%s", raw, diff)
+		}
+		if before {
+			taken++
+		}
+	}
+	if taken < 150 {
+		t.Errorf("the lane took %d requests of 400: this proves little", taken)
+	}
+}
+
+// answeredBelow reports whether a request is one that the lane answers.
+func (e *Edge) answeredBelow(raw string) bool {
+	r, _, ok := lane.ParseRequest(laneInfo(false), []byte(raw), hitLimits)
+	if !ok {
+		return false
+	}
+	h := &hit{Edge: e, conf: e.conf.Load(), r: &r}
+	return h.read() && h.store.Peek(&h.q, h.begin) != nil
+}

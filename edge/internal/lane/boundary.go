@@ -1,0 +1,113 @@
+package lane
+
+import (
+	"errors"
+	"io"
+	"math"
+	"os"
+	"time"
+)
+
+// The boundary between two requests: a conn waits there, checks the next head, and answers it or clears it for net/http.
+
+// readHead waits for a head that is for net/http and clears it, with its body if that has a length. Requests that can be
+// answered here are, until then.
+func (c *conn) readHead() error {
+	c.rest()
+	c.look()
+	for c.work == nil || !c.work.found() {
+		if err := c.more(); err != nil {
+			return c.lost(err)
+		}
+		c.look()
+	}
+	if err := c.flush(); err != nil {
+		return c.die(err)
+	}
+	if f := c.work.fault; f != nil {
+		return c.refuse(f)
+	}
+	c.accept()
+	return nil
+}
+
+// look checks the heads in the stash and answers those it can. It stops at one that is not whole, not right, or not ours.
+func (c *conn) look() {
+	w := c.work
+	for w != nil && w.in.len() > 0 && !w.found() && w.out.err == nil {
+		w.whole, w.fault = w.head.scan(w.in.bytes())
+		if !w.found() || w.fault != nil || !c.answer() {
+			return
+		}
+		c.answered()
+	}
+}
+
+// more waits for more bytes. What was gathered leaves before that.
+func (c *conn) more() error {
+	if err := c.flush(); err != nil {
+		return err
+	}
+	switch {
+	case c.inEnd != nil:
+		return c.inEnd
+	case c.held() > 0:
+		c.begin()
+		return c.fill()
+	}
+	if c.claim == answering {
+		c.rest()
+	}
+	if c.socket == nil {
+		c.take()
+		return c.fill()
+	}
+	return c.wait()
+}
+
+// fill reads once, and no longer than the wait for the head may take.
+func (c *conn) fill() error {
+	for {
+		_, err := c.work.in.fill(c.stream, int(c.work.head.limits.Head))
+		if !errors.Is(err, os.ErrDeadlineExceeded) || c.expired() {
+			return err
+		}
+	}
+}
+
+// lost ends a connection on which no further head comes. net/http is told of nothing but the end: it has seen no byte.
+func (c *conn) lost(err error) error {
+	_ = c.flush() // there is nobody to tell
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.held() > 0 {
+		return c.refuse(faultSlowHead)
+	}
+	c.give()
+	return c.die(io.EOF)
+}
+
+// accept clears the head that has been checked.
+func (c *conn) accept() {
+	h := &c.work.head
+	c.yield()
+	c.link.requests.Add(1)
+	c.served = true
+	c.cleared, c.state = int64(h.next), watch
+	switch {
+	case h.encodings > 0:
+		c.chunks, c.state = chunks{}, chunked
+	case h.length > math.MaxInt64-c.cleared:
+		c.cleared = math.MaxInt64 // never to be reached
+	default:
+		c.cleared += h.length
+	}
+}
+
+// refuse answers a head that a handler must not see. Nothing of an earlier answer is outstanding: a head is looked at only
+// when net/http is idle.
+func (c *conn) refuse(f *fault) error {
+	c.link.srv.refused(c.link, f, c.work.in.bytes())
+	if _, err := c.stream.Write(f.answer(time.Now())); err == nil && !c.link.evicted.Load() {
+		linger(c.stream, c.CloseWrite)
+	}
+	return c.die(io.EOF)
+}

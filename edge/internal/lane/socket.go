@@ -1,0 +1,133 @@
+package lane
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+)
+
+// A conn that waits for a request holds no memory for it: RawConn.Read calls ready whenever its socket has changed, and only
+// then a work is taken. The requests are answered within that call, where the poller remembers what arrives meanwhile. So a
+// read that did not fill its buffer has emptied the socket, and need not be followed by one that only says so: of a hit's
+// three system calls this is one.
+//
+// Such a read may leave one thing behind of which no further event comes: the client's FIN, when it came right after the
+// request. So only a client that has waited for an answer before is believed to do so again, and lookAgain later its socket
+// is read all the same.
+
+// socketOf returns the socket of c, if nothing stands before it.
+func socketOf(c net.Conn) syscall.RawConn {
+	var err error
+	var socket syscall.RawConn
+	switch c := c.(type) {
+	case *net.TCPConn:
+		socket, err = c.SyscallConn()
+	case *net.UnixConn:
+		socket, err = c.SyscallConn()
+	}
+	if err != nil {
+		return nil // closed: the next Read says so
+	}
+	return socket
+}
+
+// wait waits without a work, and answers requests. It returns when something is left in the stash.
+func (c *conn) wait() error {
+	c.give()
+	for {
+		err := c.socket.Read(c.onReady)
+		switch {
+		case err == nil:
+			return c.readErr
+		case !errors.Is(err, os.ErrDeadlineExceeded) || c.expired():
+			return err
+		}
+	}
+}
+
+// ready reads what there is and answers what it can. False: nothing is left, wait for more.
+func (c *conn) ready(fd uintptr) (done bool) {
+	c.link.hold(int(fd))
+	defer c.link.letGo()
+	for {
+		c.take()
+		_, err := c.work.in.fill(c.stream, int(c.work.head.limits.Head))
+		if err == errDry {
+			if err = c.pause(); err == nil {
+				return false
+			}
+		}
+		if err != nil {
+			c.readErr = err
+			return true
+		}
+		if c.look(); c.held() > 0 {
+			return true
+		}
+	}
+}
+
+// pause begins the next wait. What was gathered leaves before that.
+func (c *conn) pause() error {
+	err := c.flush()
+	if c.claim == answering {
+		c.rest()
+		c.link.trust = true
+	}
+	c.give()
+	return err
+}
+
+// errDry says that a socket has nothing to read. To TLS it is a timeout, after which one may read on.
+var errDry net.Error = dryError{}
+
+type dryError struct{}
+
+func (dryError) Error() string   { return "nothing to read" }
+func (dryError) Timeout() bool   { return true }
+func (dryError) Temporary() bool { return true }
+
+// heldSocket is the part of a link that belongs to whoever reads.
+type heldSocket struct {
+	inside atomic.Bool // ready runs: its goroutine cannot close the socket, it would wait for itself
+	broken atomic.Bool // to be closed as soon as ready is left
+	fd     int
+	trust  bool // a short read has emptied the socket
+	dry    bool
+}
+
+func (h *heldSocket) hold(fd int) {
+	h.fd, h.dry = fd, false
+	h.inside.Store(true)
+}
+
+func (h *heldSocket) letGo() {
+	h.dry = false
+	h.inside.Store(false)
+}
+
+// read reads without waiting.
+func (h *heldSocket) read(p []byte) (int, error) {
+	if h.dry {
+		return 0, errDry
+	}
+	for {
+		n, err := syscall.Read(h.fd, p)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			h.dry = true
+			return 0, errDry
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			h.dry = h.trust && n < len(p)
+			return n, nil
+		}
+	}
+}
