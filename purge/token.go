@@ -23,7 +23,7 @@ func ReadToken(where string, secrets Secrets) (h TokenHash, err error) {
 	if digits, ok := strings.CutPrefix(where, "sha256:"); ok {
 		b, err := hex.DecodeString(digits)
 		if err != nil || len(b) != len(h) {
-			return h, fmt.Errorf("is no SHA-256; write its %d hexadecimal digits after sha256:", 2*len(h))
+			return h, fmt.Errorf("is no SHA-256; sha256: wants its %d hexadecimal digits", 2*len(h))
 		}
 		return TokenHash(b), nil
 	}
