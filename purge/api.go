@@ -156,7 +156,8 @@ func readRequest(w http.ResponseWriter, r *http.Request) (*Request, error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: fmt.Sprintf("a request has at most %d bytes", maxBodyBytes)}
+		detail := fmt.Sprintf("a request has at most %d bytes", maxBodyBytes)
+		return nil, &Problem{Status: http.StatusRequestEntityTooLarge, Detail: detail}
 	case err != nil:
 		return nil, &Problem{Status: http.StatusBadRequest, Detail: "the body broke off"}
 	}

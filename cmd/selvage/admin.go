@@ -105,7 +105,9 @@ func (a *admin) Run(ctx context.Context) error {
 func (a *admin) endpoints() http.Handler {
 	mux := http.NewServeMux()
 	a.health(mux)
-	mux.HandleFunc("GET /metrics", forAdmin(func(w http.ResponseWriter, r *http.Request, _ *purge.Caller) { a.metrics.ServeHTTP(w, r) }))
+	mux.HandleFunc("GET /metrics", forAdmin(func(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
+		a.metrics.ServeHTTP(w, r)
+	}))
 	mux.HandleFunc("POST /v1/reload", wantJSON(forAdmin(a.serveReload)))
 	a.cacheEndpoints(mux)
 	a.purgeEndpoints(mux)
