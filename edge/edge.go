@@ -16,7 +16,7 @@ import (
 	"selvage/purge"
 )
 
-// Options are what an Edge is made of. All of them are needed, apart from Purges and Listen.
+// Options are what an Edge is made of. All of them are needed, apart from Purges, Certificates and Listen.
 type Options struct {
 	Config  Config // validated
 	Pools   map[string]Pool
@@ -26,6 +26,8 @@ type Options struct {
 	Clock   cache.Clock
 	Logger  *slog.Logger
 	Version string // of the program, for the metrics
+	// Certificates are for listeners with TLS; nil is none.
+	Certificates Certificates
 	// Listen opens a socket; nil is net.Listen. Tests pass an in-memory network.
 	Listen func(network, address string) (net.Listener, error)
 }
@@ -42,6 +44,7 @@ type Edge struct {
 	log      *accessLog
 	metrics  *metrics
 	server   *lane.Server
+	certs    Certificates
 	sockets  []socket // immutable after New
 
 	conf  atomic.Pointer[snapshot]
@@ -51,6 +54,7 @@ type Edge struct {
 // snapshot is a compiled configuration. A request uses the one it began with.
 type snapshot struct {
 	Config
+	pools    map[string]Pool
 	sites    *sites
 	trust    trust
 	limits   Limits
@@ -59,9 +63,10 @@ type snapshot struct {
 
 // New opens the listeners and returns an Edge that serves them once Run is called.
 func New(o Options) (*Edge, error) {
+	o.setDefaults()
 	e := &Edge{
 		store: o.Store, journal: o.Journal, purges: o.Purges, clock: o.Clock, logger: o.Logger,
-		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version),
+		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version), certs: o.Certificates,
 	}
 	var err error
 	if e.log, err = openAccessLog(o.Config.Log, os.Stdout, e.metrics.LogLinesLost, o.Logger); err != nil {
@@ -70,16 +75,26 @@ func New(o Options) (*Edge, error) {
 	e.metrics.watchStore(o.Store)
 	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
+	e.metrics.registry.MustRegister(upstreamCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
-	if e.sockets, err = openSockets(o.Config.Listeners, o.Listen); err != nil {
+	if e.sockets, err = o.openSockets(); err != nil {
 		return nil, err
 	}
 	return e, nil
 }
 
+func (o *Options) setDefaults() {
+	if o.Certificates == nil {
+		o.Certificates = noCertificates{}
+	}
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
+}
+
 func (e *Edge) compile(c Config, pools map[string]Pool) *snapshot {
 	return &snapshot{
-		Config: c, sites: compileSites(c.Sites, pools, e.store.MaxObject()), trust: compileTrust(c.TrustedProxies),
+		Config: c, pools: pools, sites: compileSites(c.Sites, pools, e.store.MaxObject()), trust: compileTrust(c.TrustedProxies),
 		limits: c.Limits, timeouts: c.Timeouts,
 	}
 }

@@ -2,7 +2,6 @@ package edge
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"net/http"
 	"net/http/httptrace"
@@ -106,33 +105,24 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
 	head := x.fillHeader()
-	route, query := x.route, x.target(x.q.RawQuery, x.q.HasQuery)
+	route, query, client := x.route, x.target(x.q.RawQuery, x.q.HasQuery), x.client.address()
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
-		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone()}
+		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone(), RemoteAddr: client}
 		setValidators(r.Header, validate)
 		if background {
-			resp, _, err := x.fetch(r.WithContext(ctx), route.pool, q.Site)
+			resp, _, err := x.ask(r.WithContext(ctx), route.pool, q.Site)
 			return resp, err
 		}
 		forward := &interim{x: x}
 		defer forward.stop()
-		resp, took, err := x.fetch(r.WithContext(forward.trace(ctx)), route.pool, q.Site)
+		resp, took, err := x.ask(r.WithContext(forward.trace(ctx)), route.pool, q.Site)
 		x.heard(resp, took)
 		return resp, err
 	}
 	return f
 }
 
-// fetch asks the origin, and once more if no head came of the first attempt for a reason that may be gone.
-func (e *Edge) fetch(r *http.Request, pool Pool, site string) (*http.Response, time.Duration, error) {
-	resp, took, err := e.ask(r, pool, site)
-	if err == nil || r.Context().Err() != nil || !worthAnother(err) {
-		return resp, took, err
-	}
-	return e.ask(r, pool, site)
-}
-
-// ask makes one exchange with an origin, and counts it.
+// ask asks an origin, and counts that.
 func (e *Edge) ask(r *http.Request, pool Pool, site string) (*http.Response, time.Duration, error) {
 	begin, status := e.clock.Now().Mono, 0
 	resp, err := pool.RoundTrip(r)
@@ -162,20 +152,6 @@ func (x *exchange) heard(resp *http.Response, took time.Duration) {
 	if resp != nil {
 		x.res.Origin, x.res.Upstream = resp.StatusCode, origin.Upstream(resp)
 	}
-}
-
-// worthAnother reports whether a second attempt may fare better. A time-out has taken its time, and an origin that talks
-// nonsense or shows the wrong certificate will do so again.
-func worthAnother(err error) bool {
-	var f *origin.Failure
-	if !errors.As(err, &f) || f.Repeated {
-		return false
-	}
-	switch f.Type {
-	case "connection_terminated", "connection_refused", "http_response_incomplete":
-		return true
-	}
-	return false
 }
 
 // fillHeader builds the header of a fill's request: what the client sent, without what is about its own copy.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"selvage/cache"
+	"selvage/origin"
 )
 
 // pass sends the request to the origin and streams the answer; nothing is stored. With normalised, the target is the one
@@ -30,6 +31,9 @@ func (x *exchange) pass(normalised bool) {
 	if loc := h.Get("Location"); loc != "" {
 		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
 	}
+	if tie := origin.Tie(resp); tie != "" {
+		h.Add("Set-Cookie", x.securely(tie))
+	}
 	x.invalidate(resp.StatusCode, h)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.tunnel(resp)
@@ -38,6 +42,14 @@ func (x *exchange) pass(normalised bool) {
 	x.firstHand = true
 	x.addOwn(&answerLines{header: h}, resp.Proto)
 	x.stream(h, resp)
+}
+
+// securely keeps a cookie of ours to https where the client uses it.
+func (x *exchange) securely(cookie string) string {
+	if x.client.Proto == "https" {
+		return cookie + "; Secure"
+	}
+	return cookie
 }
 
 // passRange asks the origin for ranges that are too far ahead of the fill, or of what will not be stored.
@@ -54,7 +66,7 @@ func (x *exchange) forward(ctx context.Context, normalised bool) (*http.Response
 	}
 	r := &http.Request{
 		Method: x.r.Method, URL: target, Host: x.originHost(), Header: x.outbound(),
-		ContentLength: x.r.ContentLength, Trailer: x.r.Trailer,
+		ContentLength: x.r.ContentLength, Trailer: x.r.Trailer, RemoteAddr: x.client.address(),
 	}
 	if x.body != nil {
 		r.Body = x.body

@@ -160,7 +160,7 @@ func (e *Edge) HasSite(name string) bool { return slices.Contains(e.conf.Load().
 func (c Config) SiteNames() []string {
 	names := make([]string, len(c.Sites))
 	for i := range c.Sites {
-		names[i] = c.Sites[i].name()
+		names[i] = c.Sites[i].Label()
 	}
 	return names
 }

@@ -32,8 +32,17 @@ func SetGap(r *http.Response, gap time.Duration) {
 
 // Upstream returns the address of the upstream that gave a Pool's response.
 func Upstream(r *http.Response) string {
-	if b, ok := r.Body.(interface{ upstream() string }); ok {
-		return b.upstream()
+	if b, ok := r.Body.(interface{ exchange() *exchange }); ok {
+		return b.exchange().upstream.name
+	}
+	return ""
+}
+
+// Tie returns the Set-Cookie that keeps the client with the upstream that gave a Pool's response, "" where there is no need
+// for one. It is for this client alone: a response that is stored must not have it.
+func Tie(r *http.Response) string {
+	if b, ok := r.Body.(interface{ exchange() *exchange }); ok {
+		return b.exchange().tie
 	}
 	return ""
 }
@@ -50,11 +59,12 @@ func (b *body) setGap(gap time.Duration) {
 	b.x.gap = gap
 }
 
-func (b *body) upstream() string { return b.x.upstream }
+func (b *body) exchange() *exchange { return b.x }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.read(p)
 	if err == io.EOF {
+		b.x.judge(good, "")
 		b.x.end()
 	}
 	return n, err
@@ -66,6 +76,7 @@ func (b *body) read(p []byte) (int, error) {
 	b.x.rest(forBody)
 	if err != nil && err != io.EOF {
 		err = b.x.reason(err)
+		b.x.judgeError(err)
 	}
 	return n, err
 }
@@ -134,11 +145,4 @@ func (u *upload) Close() error {
 	}
 	u.closed.Store(true)
 	return u.ReadCloser.Close()
-}
-
-// closeUnsent closes a request's body that no connection has taken over: a RoundTripper always closes it.
-func (x *exchange) closeUnsent(body io.Closer) {
-	if !x.isConnected() {
-		body.Close()
-	}
 }

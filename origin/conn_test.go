@@ -31,7 +31,7 @@ func (b *bursts) Write(p []byte) (int, error) { return b.written.Write(p) }
 func TestUnaskedBytesEndTheConnection(t *testing.T) {
 	wire := &bursts{coming: []string{ok2, "HTTP/1.1 200 OK\r\n"}}
 	c := newConn(wire, nil, "origin.test:80")
-	c.begin(newExchange(newRequest(t, "GET", "/", nil), "origin.test:80", testConfig().Timeouts))
+	c.begin(newExchange(newRequest(t, "GET", "/", nil), testUpstream(t)))
 	p := make([]byte, 1024)
 	if n, err := c.Read(p); n != len(ok2) || err != nil {
 		t.Fatalf("Read = %d, %v; want the answer", n, err)
@@ -87,7 +87,7 @@ func TestNoRequestFollowsUnaskedBytes(t *testing.T) {
 
 func begin(t *testing.T, c *conn) {
 	t.Helper()
-	c.begin(newExchange(newRequest(t, "GET", "/", nil), "origin.test:80", testConfig().Timeouts))
+	c.begin(newExchange(newRequest(t, "GET", "/", nil), testUpstream(t)))
 }
 
 // socketPair returns the two ends of a connection.
@@ -117,7 +117,7 @@ func TestNothingIsWrittenForAFailedExchange(t *testing.T) {
 	c := newConn(wire, nil, "origin.test:80")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("gone")
-	c.begin(newExchange(newRequest(t, "POST", "/", nil).WithContext(ctx), "origin.test:80", testConfig().Timeouts))
+	c.begin(newExchange(newRequest(t, "POST", "/", nil).WithContext(ctx), testUpstream(t)))
 	cancel(gone)
 	if n, err := io.WriteString(c, "POST / HTTP/1.1\r\n"); n != 0 || !errors.Is(err, gone) || wire.written.Len() != 0 {
 		t.Errorf("Write = %d, %v; want 0, %v", n, err, gone)
@@ -127,7 +127,7 @@ func TestNothingIsWrittenForAFailedExchange(t *testing.T) {
 // TestSmallReads: what is handed up does not depend on how much is asked for.
 func TestSmallReads(t *testing.T) {
 	c := newConn(&bursts{coming: []string{ok2[:20], ok2[20:]}}, nil, "origin.test:80")
-	c.begin(newExchange(newRequest(t, "GET", "/", nil), "origin.test:80", testConfig().Timeouts))
+	c.begin(newExchange(newRequest(t, "GET", "/", nil), testUpstream(t)))
 	var got []byte
 	for p := make([]byte, 3); ; {
 		n, err := c.Read(p)

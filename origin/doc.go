@@ -5,8 +5,12 @@
 //
 // The nouns:
 //
-//   - Pool: the upstreams of one origin, taken in turn.
-//   - upstream: one address, and the http.Transport that keeps connections to it.
+//   - Pool: the upstreams of one origin, and the balancer that picks among those that may be asked.
+//   - choice: an upstream at one moment. The policies are pure functions over choices.
+//   - upstream: one address, the http.Transport that keeps connections to it, its load and its pace.
+//   - health: what is believed of an upstream. Its checker and its outliers say so: what is asked of it on purpose, and how it
+//     answers requests. Its breaker keeps requests away whatever becomes of them.
+//   - queue: where requests wait while every upstream is at a limit.
 //   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
 //   - conn: an HTTP/1 connection below http.Transport. What it hands up has kept the rules.
 //   - follower: knows at every byte of a conn where in the framing it is.

@@ -15,10 +15,15 @@ import (
 // has a limit. When one passes, or the connection breaks a rule, the exchange fails: its context is cancelled with the
 // Failure as the cause, http.Transport drops the connection (or resets the stream) and tries nothing more.
 type exchange struct {
+	request  *http.Request
 	method   string
 	upgrade  bool // the request asks for another protocol, so 101 may come
-	upstream string
-	timeouts Timeouts
+	upstream *upstream
+	tie      string      // Set-Cookie that ties the client to the upstream, "" for none
+	endProbe func(error) // tells the upstream's circuit breaker; nil without one
+	began    time.Time
+	until    time.Time     // the head has to be there, unless there is a body to send; zero is no limit
+	took     time.Duration // to the head; set before the answer is delivered
 	caller   context.Context
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
@@ -34,6 +39,8 @@ type exchange struct {
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
 	invented  bool  // a Cache-Control in the head is http.Transport's
+	judged    bool  // the upstream has heard what the exchange says of it
+	over      bool  // the upstream's load is without it
 	upload    error // from reading the request's own body
 }
 
@@ -46,10 +53,11 @@ const (
 	forBody
 )
 
-func newExchange(r *http.Request, upstream string, timeouts Timeouts) *exchange {
+// newExchange begins an exchange with an upstream whose load has room made for it.
+func newExchange(r *http.Request, u *upstream) *exchange {
 	x := &exchange{
-		method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: upstream, timeouts: timeouts,
-		caller: r.Context(), gap: gapOf(r.Context(), timeouts.Gap),
+		request: r, method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: u, began: time.Now(),
+		caller: r.Context(), gap: gapOf(r.Context(), u.timeouts.Gap),
 	}
 	x.ctx, x.cancel = context.WithCancelCause(x.caller)
 	return x
@@ -142,6 +150,12 @@ func (x *exchange) isConnected() bool {
 	return x.connected
 }
 
+func (x *exchange) isSent() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.sent
+}
+
 // spoil notes that the request's own body cannot be read: not the origin's failure.
 func (x *exchange) spoil(err error) {
 	x.mu.Lock()
@@ -157,7 +171,10 @@ func (x *exchange) await(what wait) {
 		return
 	}
 	x.waiting = what
-	limit := [...]time.Duration{forUpload: x.timeouts.Gap, forHead: x.timeouts.FirstByte, forBody: x.gap}[what]
+	limit := [...]time.Duration{forUpload: x.upstream.timeouts.Gap, forHead: x.upstream.timeouts.FirstByte, forBody: x.gap}[what]
+	if what == forHead && !x.until.IsZero() && !hasBody(x.request) {
+		limit = max(1, min(limit, time.Until(x.until)))
+	}
 	switch {
 	case limit <= 0: // lifted
 		x.restLocked()
@@ -208,13 +225,49 @@ func (x *exchange) end() {
 	x.gotHead()
 	x.rest(forBody)
 	x.cancel(nil)
+	x.judge(unknown, "")
+	x.mu.Lock()
+	over := x.over
+	x.over = true
+	x.mu.Unlock()
+	if !over {
+		x.upstream.leave()
+	}
+}
+
+// verdict is what an exchange says of its upstream.
+type verdict int
+
+const (
+	unknown verdict = iota // it ended for reasons that are not the upstream's
+	good
+	bad
+)
+
+// judge tells the upstream, once.
+func (x *exchange) judge(v verdict, why string) {
+	x.mu.Lock()
+	judged := x.judged
+	x.judged = true
+	x.mu.Unlock()
+	if !judged {
+		x.upstream.hear(v, why, x.took, x.endProbe)
+	}
+}
+
+// judgeError tells the upstream what an error of the exchange says of it. Being out of descriptors or ports is our own fault.
+func (x *exchange) judgeError(err error) {
+	var f *Failure
+	if errors.As(err, &f) && f.Type != typeConnectionLimit {
+		x.judge(bad, f.Type)
+	}
 }
 
 // complete fills in what a Failure of this exchange has in common with its others.
 func (x *exchange) complete(f *Failure) *Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	f.Upstream, f.Unreachable, f.Repeated = x.upstream, !x.answered, x.repeated
+	f.Upstream, f.Unreachable, f.Repeated = x.upstream.name, !x.answered, x.repeated
 	return f
 }
 
@@ -227,6 +280,9 @@ func (x *exchange) reason(err error) error {
 	}
 	if x.caller.Err() != nil {
 		return context.Cause(x.caller)
+	}
+	if context.Cause(x.ctx) == errLost {
+		return errLost
 	}
 	x.mu.Lock()
 	upload, connected, cut := x.upload, x.connected, x.headed || x.answered && isClosed(err)

@@ -96,21 +96,6 @@ func TestNoUpstream(t *testing.T) {
 	})
 }
 
-// TestSentOnce: once there is a connection, no other upstream is asked.
-func TestSentOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{t: t, scripts: []func(*peer){func(p *peer) { p.request() }}}
-		p, asked := several(t, s, func(string) error { return nil })
-		_, err := p.RoundTrip(newRequest(t, "GET", "/", nil))
-		wantFailure(t, err, typeTerminated, 502)
-		if len(*asked) != 1 {
-			t.Errorf("asked %v, want one upstream", *asked)
-		}
-		p.Close()
-		s.running.Wait()
-	})
-}
-
 type closeCounter struct {
 	io.Reader
 	closed int

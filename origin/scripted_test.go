@@ -97,6 +97,7 @@ const second = time.Second
 func testConfig() Config {
 	c := DefaultConfig()
 	c.URLs = []string{"http://origin.test"}
+	c.Retry.Attempts = 1 // one exchange at a time is looked at
 	c.Timeouts = Timeouts{Connect: 2 * second, FirstByte: 10 * second, Gap: 5 * second, Idle: 60 * second}
 	return c
 }
@@ -169,4 +170,11 @@ func wantFailure(t *testing.T, err error, errorType string, status int) *Failure
 		t.Errorf("failure %v names no upstream", failure)
 	}
 	return failure
+}
+
+// testUpstream is one of a pool that asks nobody, with a request in flight.
+func testUpstream(t testing.TB) *upstream {
+	u := newPool(t, testConfig(), nil).upstreams[0]
+	u.load.inFlight.Add(1)
+	return u
 }

@@ -9,7 +9,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // upstream is one address, and the connections kept to it.
@@ -19,15 +23,41 @@ import (
 // answer to a GET, which may be stored for everybody.
 type upstream struct {
 	address
+	backup    bool
+	weight    float64
+	seed      uint64 // a hash of the name
+	token     string // of a sticky cookie, "" without
 	timeouts  Timeouts
 	transport *http.Transport
 	uploads   *http.Transport
 	tls       *tls.Config
 	dialer    Dialer
+	pool      *Pool
+
+	load     load
+	pace     pace
+	health   health
+	outliers outliers
+	breaker  *breaker
+	credit   float64 // of smooth; guarded by balancer.turn
+
+	// Counted since the start.
+	answers, failures, checks, failedChecks atomic.Int64
 }
 
-func newUpstream(a address, c Config, roots *x509.CertPool, dial Dialer) *upstream {
-	u := &upstream{address: a, timeouts: c.Timeouts, dialer: dial}
+func newUpstream(p *Pool, uc UpstreamConfig, c Config, roots *x509.CertPool, dial Dialer) *upstream {
+	a, _, _ := parseAddress(uc.URL)
+	log := p.log.With("origin", p.name, "upstream", a.name)
+	u := &upstream{
+		address: a, backup: uc.Backup, weight: float64(uc.Weight), seed: xxhash.Sum64String(a.name),
+		timeouts: c.Timeouts, dialer: dial, pool: p, breaker: newBreaker(c.Breaker, log),
+	}
+	if p.balance.policy == sticky {
+		u.token = p.balance.tie.token(a.name)
+	}
+	u.health.slowStart, u.health.log = c.SlowStart, log
+	u.outliers.OutlierConfig = c.Outliers
+	u.load.max, u.load.rate.interval = int64(uc.MaxRequests), newInterval(uc.MaxRate)
 	u.tls = &tls.Config{
 		ServerName:         c.TLS.Name,
 		RootCAs:            roots,
@@ -65,11 +95,27 @@ func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, erro
 	response, err := transport.RoundTrip(u.outgoing(r, x))
 	if err != nil {
 		err = x.reason(err)
+		x.judgeError(err)
 		x.end()
 		return nil, err
 	}
 	x.gotHead()
+	now := time.Now()
+	x.took = now.Sub(x.began)
+	u.pace.observe(x.took, now)
+	if isErrorStatus(response.StatusCode) {
+		x.judge(bad, "status "+strconv.Itoa(response.StatusCode))
+	}
 	return x.deliver(response)
+}
+
+// isErrorStatus reports whether a status says that the upstream is at fault, rather than the request (RFC 5861, section 4).
+func isErrorStatus(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
 }
 
 // outgoing is r for this upstream. Nothing is added that r does not have.

@@ -7,30 +7,45 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
 // Validate reports every problem of c, with the path of the value in c and a hint.
 func (c Config) Validate(report func(path, problem, hint string)) {
-	c.validateURLs(report)
+	c.validateUpstreams(report)
+	c.Balance.validate(under("balance", report))
+	c.Queue.validate(under("queue", report))
+	c.validateHealth(report)
+	c.Retry.validate(under("retry", report))
 	if c.Host != "" && !isHostPort(c.Host) {
 		report("host", "malformed host or port", "host: www.example.com")
 	}
-	c.Timeouts.validate(report)
+	c.Timeouts.validate(under("timeouts", report))
+	if t := c.withDefaults().Timeouts; t.Total < t.FirstByte {
+		report("timeouts.total", "is less than first_byte, which it contains", "at least "+t.FirstByte.String())
+	}
 	if c.IdleConns < 0 {
 		report("idle_conns", "negative", "0 keeps no connection")
 	}
 	c.validateTLS(report)
 }
 
-func (c Config) validateURLs(report func(path, problem, hint string)) {
-	if len(c.URLs) == 0 {
+// validateUpstreams looks at those of both lists, which are one set.
+func (c Config) validateUpstreams(report func(path, problem, hint string)) {
+	all := c.upstreams()
+	if len(all) == 0 {
 		report("urls", "no upstream", "urls: [http://127.0.0.1:8080]")
 	}
 	var seen []address
-	for i, text := range c.URLs {
-		path := fmt.Sprintf("urls[%d]", i)
-		a, problem, hint := parseAddress(text)
+	primaries := 0
+	for i, u := range all {
+		entry, path := "", fmt.Sprintf("urls[%d]", i)
+		if i >= len(c.URLs) {
+			entry = fmt.Sprintf("upstreams[%d]", i-len(c.URLs))
+			path = entry + ".url"
+		}
+		a, problem, hint := parseAddress(u.URL)
 		switch {
 		case problem != "":
 			report(path, problem, hint)
@@ -39,17 +54,103 @@ func (c Config) validateURLs(report func(path, problem, hint string)) {
 		default:
 			seen = append(seen, a)
 		}
+		u.validate(under(entry, report))
+		if !u.Backup {
+			primaries++
+		}
 	}
+	if len(all) > 0 && primaries == 0 {
+		report("upstreams", "all of them are backups", "leave backup out of one")
+	}
+}
+
+func (u UpstreamConfig) validate(report func(path, problem, hint string)) {
+	if u.Weight < 1 || u.Weight > 1000 {
+		report("weight", "not from 1 to 1000", "weight: 1")
+	}
+	if u.MaxRequests < 0 {
+		report("max_requests", "negative", "0 is no bound")
+	}
+	if u.MaxRate < 0 || u.MaxRate > 1e6 {
+		report("max_rate", "not from 0 to 1000000", "0 is no bound")
+	}
+}
+
+func (b BalanceConfig) validate(report func(path, problem, hint string)) {
+	kind, field, named := strings.Cut(b.Hash, ":")
+	switch {
+	case (kind == hashURL || kind == hashClient) && !named:
+	case (kind == hashHeader || kind == hashCookie) && isToken(field):
+	default:
+		report("hash", "not something to go by", "url, client, header:NAME or cookie:NAME")
+	}
+	if b.Bound != 0 && b.Bound < 100 {
+		report("bound", "less than a fair share", "bound: 125, or 0 for none")
+	}
+	b.Cookie.validate(under("cookie", report))
+}
+
+func (c CookieConfig) validate(report func(path, problem, hint string)) {
+	if !isToken(c.Name) {
+		report("name", "not a name for a cookie", "name: selvage-upstream")
+	}
+	if _, err := readSecret(c.Secret); err != nil {
+		report("secret", err.Error(), "secret: env:STICKY_SECRET")
+	}
+	if c.MaxAge < 0 {
+		report("max_age", "negative", "0 is until the client is closed")
+	}
+}
+
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func (q QueueConfig) validate(report func(path, problem, hint string)) {
+	if q.Size < 0 {
+		report("size", "negative", "0 has nobody wait")
+	}
+	if q.Wait < 0 {
+		report("wait", "negative", "0 has nobody wait")
+	}
+}
+
+// under makes paths relative to a section into paths of the whole.
+func under(section string, report func(path, problem, hint string)) func(path, problem, hint string) {
+	return func(path, problem, hint string) { report(section+"."+path, problem, hint) }
 }
 
 func (t Timeouts) validate(report func(path, problem, hint string)) {
 	for _, row := range []struct {
 		path  string
 		value time.Duration
-	}{{"connect", t.Connect}, {"first_byte", t.FirstByte}, {"gap", t.Gap}, {"idle", t.Idle}} {
+	}{{"connect", t.Connect}, {"first_byte", t.FirstByte}, {"gap", t.Gap}, {"idle", t.Idle}, {"total", t.Total}} {
 		if row.value < 0 {
-			report("timeouts."+row.path, "negative", "leave it out for the default")
+			report(row.path, "negative", "leave it out for the default")
 		}
+	}
+}
+
+func (c RetryConfig) validate(report func(path, problem, hint string)) {
+	if c.Attempts < 1 {
+		report("attempts", "is less than 1", "1 is no retry")
+	}
+	reportPercent("budget", c.Budget, report)
+	if c.Reserve < 0 {
+		report("reserve", "negative", "reserve: 10")
+	}
+	for i, status := range c.Status {
+		if status < 400 || status > 599 {
+			report(fmt.Sprintf("status[%d]", i), "not an error", "from 400 to 599")
+		}
+	}
+	if c.Hedge < 0 {
+		report("hedge", "negative", "0 is never")
 	}
 }
 
@@ -57,11 +158,7 @@ func (c Config) validateTLS(report func(path, problem, hint string)) {
 	if c.TLS == (TLSConfig{}) {
 		return
 	}
-	isHTTPS := func(text string) bool {
-		a, problem, _ := parseAddress(text)
-		return problem == "" && a.scheme == "https"
-	}
-	if !slices.ContainsFunc(c.URLs, isHTTPS) {
+	if !slices.ContainsFunc(c.upstreams(), isHTTPS) {
 		report("tls", "no upstream is https", "urls: [https://origin.example.com]")
 	}
 	if c.TLS.Name != "" && !isHost(c.TLS.Name) {
@@ -92,11 +189,11 @@ func (t TLSConfig) roots() (*x509.CertPool, error) {
 }
 
 func (c Config) withDefaults() Config {
-	d := DefaultConfig().Timeouts
-	t := &c.Timeouts
+	d, t := DefaultConfig().Timeouts, &c.Timeouts
 	t.Connect = cmp.Or(t.Connect, d.Connect)
 	t.FirstByte = cmp.Or(t.FirstByte, d.FirstByte)
 	t.Gap = cmp.Or(t.Gap, d.Gap)
 	t.Idle = cmp.Or(t.Idle, d.Idle)
+	t.Total = cmp.Or(t.Total, d.Total)
 	return c
 }

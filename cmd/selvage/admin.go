@@ -14,6 +14,7 @@ import (
 
 	"selvage/cache"
 	"selvage/purge"
+	"selvage/tlsmgr"
 )
 
 // admin serves the admin endpoints: on a unix socket to whoever may open it, on TCP to whoever has a token, and the two
@@ -23,9 +24,12 @@ type admin struct {
 	ready   func() bool
 	metrics http.Handler
 	reload  func() verdict
+	origins func() []originStatus
 	disk    *cache.Disk // nil without a disk tier
 	purges  *purge.API
 	log     *slog.Logger
+	// certificates tells of those that can run out.
+	certificates func() []tlsmgr.Status
 
 	doors []door // owned by the caller until Run, then by Run
 }
@@ -109,8 +113,12 @@ func (a *admin) endpoints() http.Handler {
 		a.metrics.ServeHTTP(w, r)
 	}))
 	mux.HandleFunc("POST /v1/reload", wantJSON(forAdmin(a.serveReload)))
+	mux.HandleFunc("GET /v1/origins", forAdmin(func(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
+		a.answerJSON(w, http.StatusOK, a.origins())
+	}))
 	a.cacheEndpoints(mux)
 	a.purgeEndpoints(mux)
+	mux.HandleFunc("GET /v1/certificates", forAdmin(a.serveCertificates))
 	return mux
 }
 

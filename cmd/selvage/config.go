@@ -9,6 +9,7 @@ import (
 	"selvage/edge"
 	"selvage/origin"
 	"selvage/purge"
+	"selvage/tlsmgr"
 )
 
 // fileVersion is the only version of the file format there is.
@@ -30,13 +31,15 @@ type File struct {
 	Origins map[string]origin.Config `yaml:"origins"`
 	Admin   AdminConfig              `yaml:"admin"`
 	Purge   purge.Config             `yaml:"purge"`
+	TLS     tlsmgr.Config            `yaml:"tls"`
+	Sites   []siteConfig             `yaml:"sites"` // in place of edge.Config's: see edgeConfig
 	edge.Config
 }
 
 // fragment is an included file.
 type fragment struct {
 	Origins map[string]origin.Config `yaml:"origins"`
-	Sites   []edge.SiteConfig        `yaml:"sites"`
+	Sites   []siteConfig             `yaml:"sites"`
 }
 
 // AdminConfig says where the admin endpoints listen.
@@ -57,7 +60,7 @@ type AdminConfig struct {
 
 // DefaultFile is a file that says nothing.
 func DefaultFile() File {
-	return File{Version: fileVersion, Config: edge.DefaultConfig()}
+	return File{Version: fileVersion, TLS: tlsmgr.DefaultConfig(), Config: edge.DefaultConfig()}
 }
 
 // Bounds of the memory tier.
@@ -91,9 +94,11 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 		origins[name] = true
 		o.Validate(below("origins."+name, report))
 	}
-	f.Config.Validate(origins, report)
+	f.edgeConfig().Validate(origins, report)
+	f.validateSites(report)
+	f.TLS.Validate(below("tls", report))
 	f.Admin.validate(m, len(f.Purge.Tokens) > 0, below("admin", report))
-	f.Purge.Validate(f.SiteNames(), m.secret, below("purge", report))
+	f.Purge.Validate(f.edgeConfig().SiteNames(), m.secret, below("purge", report))
 }
 
 // below makes paths relative to a section into paths of the file.
@@ -119,7 +124,7 @@ func (f *File) validateMemory(m machine, report func(path, problem, hint string)
 
 // startingPoints are the values that sections start from, by type.
 func startingPoints() []any {
-	return []any{cache.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig()}
+	return []any{cache.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig(), origin.DefaultUpstream()}
 }
 
 // maxDuration keeps sums of durations far from overflow.

@@ -27,10 +27,10 @@ func thisMachine() machine {
 	return machine{env: os.LookupEnv, read: os.ReadFile, glob: filepath.Glob, memoryLimit: limitMemory()}
 }
 
-// secret reads what a configuration only names. Its errors do not hold what was configured: it may be the secret itself, put
-// in the wrong place.
-func (m machine) secret(where string) (string, error) {
-	kind, where, _ := strings.Cut(where, ":")
+// secret reads what the configuration only points at: env:NAME or file:/path. Its errors do not hold what was configured: it
+// may be the secret itself, put in the wrong place.
+func (m machine) secret(at string) (string, error) {
+	kind, where, _ := strings.Cut(at, ":")
 	switch kind {
 	case "env":
 		text, ok := m.env(where)
@@ -41,11 +41,11 @@ func (m machine) secret(where string) (string, error) {
 	case "file":
 		text, err := m.read(where)
 		if err != nil {
-			return "", fmt.Errorf("read the token: %w", err)
+			return "", fmt.Errorf("read the secret: %w", err)
 		}
 		return string(text), nil
 	}
-	return "", errors.New("is not where a token is; write env:NAME or file:/path, never the token itself")
+	return "", errors.New("is not where a secret is; write env:NAME or file:/path, never the secret itself")
 }
 
 // limitMemory sets the runtime's memory limit from the cgroup, unless GOMEMLIMIT is set, and returns what this process may

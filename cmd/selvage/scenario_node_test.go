@@ -16,6 +16,7 @@ import (
 	"selvage/edge"
 	"selvage/origin"
 	"selvage/purge"
+	"selvage/tlsmgr"
 )
 
 // selvage is the node itself, put together as `run` does it, on the memory network.
@@ -26,6 +27,7 @@ type selvage struct {
 	guard   *purge.Guard
 	purges  *purge.API
 	edge    *edge.Edge
+	certs   *tlsmgr.Manager
 	store   *cache.Store
 	pools   []*origin.Pool // all that were ever made
 	cancel  context.CancelFunc
@@ -43,6 +45,11 @@ func startSelvage(n *memoryNetwork, config string) (subject, error) {
 	}
 	pools, err := s.makePools(file)
 	if err != nil {
+		return nil, err
+	}
+	if s.certs, err = tlsmgr.New(tlsmgr.Options{
+		Config: file.TLS, Listeners: file.tlsListeners(), Sites: file.tlsSites(), Logger: s.logger,
+	}); err != nil {
 		return nil, err
 	}
 	if err := s.openRooms(file, pools); err != nil {
@@ -70,8 +77,8 @@ func (s *selvage) openRooms(file *File, pools map[string]edge.Pool) (err error) 
 	}
 	s.purges = purge.NewAPI(s.guard, s.journal, s.store, sitesInForce(func() *edge.Edge { return s.edge }), s.logger)
 	s.edge, err = edge.New(edge.Options{
-		Config: file.Config, Pools: pools, Store: s.store, Journal: s.journal, Purges: s.purges, Clock: clock, Logger: s.logger,
-		Version: "scenario", Listen: s.network.Listen,
+		Config: file.edgeConfig(), Pools: pools, Store: s.store, Journal: s.journal, Purges: s.purges, Clock: clock,
+		Logger: s.logger, Version: "scenario", Certificates: s.certs, Listen: s.network.Listen,
 	})
 	if err != nil {
 		s.store.Close()
@@ -124,6 +131,7 @@ func (s *selvage) makePools(file *File) (map[string]edge.Pool, error) {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}
 		pools[name] = p
+		go p.Run(context.Background()) // until it is closed
 		s.pools = append(s.pools, p)
 	}
 	return pools, nil
@@ -138,9 +146,14 @@ func (s *selvage) reload(config string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.edge.Reload(file.Config, pools); err != nil {
+	certify, err := s.certs.Prepare(file.TLS, file.tlsListeners(), file.tlsSites())
+	if err != nil {
 		return err
 	}
+	if err := s.edge.Reload(file.edgeConfig(), pools); err != nil {
+		return err
+	}
+	certify()
 	return s.guard.Configure(file.Purge, nil, scenarioMachine("").secret)
 }
 

@@ -42,7 +42,12 @@
 // (directory, if it has new segments), then one bbolt transaction with everything that these segments now hold: pwrite
 // (pages), fdatasync, pwrite (root), fdatasync. For every segment the index also says up to which offset it knows it.
 //
-// A segment is dropped by removing its records from the map, unlink, and with the next transaction from the index.
+// A segment is dropped by removing its records from the map, unlink, and with the next transaction from the index. One that is
+// dropped before its turn, because little of it is live, has what it says of forgotten names repeated first: older segments may
+// hold records of them, and without an index nothing else would keep them forgotten.
+//
+// Before a name in the directory is made or removed, the lock is looked at: a directory that was moved away, or that another
+// was mounted over, is left alone until it is back.
 //
 // The index is synced by bbolt itself: there is one transaction every two seconds, and with NoSync a power cut would leave a
 // file that has to be thrown away, and hundreds of gigabytes to be read in its place.
@@ -68,7 +73,7 @@
 // short loses the records beyond the cut; one that is no file, or has another header, is removed. An index that is damaged,
 // foreign or missing is written anew, from what the segments say. After a sync that failed, the segment and all its records
 // are dropped. A disk that is full costs the oldest segment; one that fails otherwise is left alone for five seconds, while
-// what is there is still read.
+// what is there is still read. A panic of the writer, which would be a mistake of ours, puts the tier off until the next start.
 //
 // # What may come back
 //

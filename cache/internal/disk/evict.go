@@ -158,14 +158,12 @@ func (w *writer) compact() {
 		return
 	}
 	w.t.counters.compacted.Add(1)
-	if s.live.Load() > 0 {
-		w.keepForgotten(s)
-	}
+	w.keepForgotten(s)
 	w.empty(s, always)
 }
 
-// sparsest returns the segment with the smallest live part, if that is small enough. What belongs to a body without an end
-// is not live, and not dead either.
+// sparsest returns the segment with the smallest part that is live, or says what is forgotten, if that is small enough. What
+// belongs to a body without an end is not live, and not dead either.
 func (w *writer) sparsest() (s *segment) {
 	filling := make(map[uint32]bool)
 	for f := range w.filling {
@@ -177,7 +175,7 @@ func (w *writer) sparsest() (s *segment) {
 	defer w.t.mu.RUnlock()
 	least := 1.0 / compactPart
 	for _, other := range w.t.segments {
-		part := float64(other.live.Load()) / float64(other.size.Load())
+		part := float64(other.live.Load()+other.forgotten) / float64(other.size.Load())
 		if other != w.current && other.file != nil && !filling[other.number] && part < least {
 			s, least = other, part
 		}

@@ -367,7 +367,7 @@ func TestForgottenStaysForgottenWhileCompacting(t *testing.T) {
 	dir := t.TempDir()
 	r := loaded(t, dir, small())
 	// The first segment keeps a record that is then removed from a later one, which is compacted before the first.
-	victim, body := record(0, 1000)
+	victim, body := record(0, 30_000)
 	r.put(victim, body)
 	for n := 1; n < 8; n++ {
 		rec, body := record(n, 30_000)
@@ -398,6 +398,52 @@ func TestForgottenStaysForgottenWhileCompacting(t *testing.T) {
 	r = loaded(t, dir, small())
 	r.absent(victim.Name)
 	r.some(name(1))
+}
+
+// What says that names are forgotten moves also out of a segment of which nothing else is left, and then stays where it is.
+func TestForgottenOutlivesItsSegment(t *testing.T) {
+	dir := t.TempDir()
+	o := small()
+	o.Limit = 8 << 20
+	r := loaded(t, dir, o)
+	fill := func(from, count int) {
+		for n := range count {
+			rec, body := record(from+n, 30_000)
+			r.put(rec, body)
+		}
+		r.sync()
+	}
+	fill(0, 8) // the first segment
+	fill(100, 4)
+	for n := range 4 { // of which the second tells
+		r.Remove(name(2 * n))
+	}
+	fill(104, 4)
+	fill(200, 8)
+	for n := range 8 { // so that it holds nothing else
+		r.Remove(name(100 + n))
+	}
+	fill(300, 8)
+	before := int64(0)
+	for range 20 {
+		before = r.Stat().Compacted
+		run(t, r, func(w *writer) { w.sync(); w.compact() })
+	}
+	if s := r.Stat(); s.Compacted == 0 || s.Compacted != before {
+		t.Errorf("%d segments compacted, %d before the last time: want some, and an end of it", s.Compacted, before)
+	}
+	r.stop()
+	if err := remove(indexName)(dir); err != nil {
+		t.Fatal(err)
+	}
+	r = loaded(t, dir, o)
+	for n := range 4 {
+		r.absent(name(2 * n))
+		r.some(name(2*n + 1))
+	}
+	for n := range 8 {
+		r.absent(name(100 + n))
+	}
 }
 
 // some fails the test unless some record of the name is there.

@@ -2,7 +2,6 @@ package disk
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"sync"
@@ -107,7 +106,7 @@ func (f *faulty) SyncDir(name string) error {
 	return f.system.SyncDir(name)
 }
 
-func (f *faulty) Lock(name string) (io.Closer, error) {
+func (f *faulty) Lock(name string) (Lock, error) {
 	if err := f.call("lock"); err != nil {
 		return nil, err
 	}

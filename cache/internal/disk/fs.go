@@ -24,7 +24,13 @@ type FS interface {
 	// SyncDir makes durable which names a directory holds.
 	SyncDir(name string) error
 	// Lock takes a file, made if need be, for this process alone until it is closed or the process ends.
-	Lock(name string) (io.Closer, error)
+	Lock(name string) (Lock, error)
+}
+
+// Lock is a file that is locked while it is open.
+type Lock interface {
+	io.Closer
+	Stat() (fs.FileInfo, error)
 }
 
 // File is an open file. ReadAt may be called by many at once, also while it is being closed.
@@ -71,7 +77,7 @@ func (system) SyncDir(name string) error {
 }
 
 // Lock uses flock(2): the kernel lets go of it when the process ends, however it ends.
-func (system) Lock(name string) (io.Closer, error) {
+func (system) Lock(name string) (Lock, error) {
 	f, err := openPlain(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err

@@ -24,8 +24,8 @@ func (w *writer) survive(run func() error) (err error) {
 func (t *Tier) halt(err error, stack []byte) {
 	t.counters.diskErrors.Add(1)
 	t.log.Error("disk cache is off until the next start; serving goes on without it", "dir", t.dir, "error", err, "stack", string(stack))
-	close(t.halted)
 	t.queue.abandon()
+	close(t.halted)
 	select {
 	case <-t.loaded:
 	default:

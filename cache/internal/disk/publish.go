@@ -48,6 +48,7 @@ func (w *writer) publish(p *publication, err error) {
 	}
 	s, shares := place(p)
 	if p.commit.removed {
+		w.t.segment(p.at.segment()).forgotten += p.size
 		w.bury(p.id, s)
 	} else {
 		w.show(p.id, p.was, s, shares)

@@ -23,6 +23,8 @@ type segment struct {
 	size atomic.Int64 // bytes written; set by the writer
 	live atomic.Int64 // of them, bytes of records that can be found; set by the writer
 
+	forgotten int64 // of them, bytes that say that a name is forgotten, as far as known; owned by the writer
+
 	unlinked bool // the name is removed; owned by the writer
 
 	mu      sync.Mutex

@@ -3,7 +3,6 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"path/filepath"
@@ -72,7 +71,7 @@ type Tier struct {
 	options      Options
 	segmentBytes int64
 	born         uint32 // number of the first segment made by this process; those below were found
-	lock         io.Closer
+	lock         Lock
 	loaded       chan struct{} // closed when the records found at start are shown, or dropped
 	halted       chan struct{} // closed when a panic has ended the writing
 
@@ -152,6 +151,9 @@ func (t *Tier) open() error {
 		return err
 	}
 	if t.lock, err = t.fs.Lock(t.path(lockName)); err != nil {
+		return err
+	}
+	if t.fs, err = own(t.fs, t.path(lockName), t.lock); err != nil {
 		return err
 	}
 	if err := t.fs.Chmod(t.dir, 0o700); err != nil {

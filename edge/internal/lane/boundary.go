@@ -78,6 +78,9 @@ func (c *conn) fill() error {
 // lost ends a connection on which no further head comes. net/http is told of nothing but the end: it has seen no byte.
 func (c *conn) lost(err error) error {
 	_ = c.flush() // there is nobody to tell
+	if c.link.broken.Load() {
+		_ = c.link.Close() // before TLS can say that this was all
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.held() > 0 {
 		return c.refuse(faultSlowHead)
 	}

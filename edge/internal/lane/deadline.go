@@ -19,10 +19,11 @@ const (
 
 // Setting the deadline of a socket costs more than looking at the clock. So it may come before the end of the wait: whoever
 // is woken by it looks at the clock, and waits on.
-const (
-	rearmAfter = time.Second
-	lookAgain  = 2 * time.Second // how long a socket is believed to be empty that was not asked
-)
+const rearmAfter = time.Second
+
+// lookAgain is how long a socket is believed to be empty that was not asked, and within what time a client must have come
+// back for us to believe it: for a slower one the second look would cost more than it saves. See socket.go.
+const lookAgain = 100 * time.Millisecond
 
 // claim says whose the read deadline is.
 type claim uint8
@@ -48,6 +49,7 @@ func (c *conn) rest() {
 	if !c.served {
 		patience = settings.Header
 	}
+	c.link.trust = c.claim == answering && now-c.link.waitingSince() < srv.lookAgain
 	c.mu.Lock()
 	if srv.draining.Load() && (patience == 0 || patience > idleGrace) {
 		patience = idleGrace
@@ -61,16 +63,23 @@ func (c *conn) rest() {
 	c.link.enter(idle, now)
 }
 
+// remind is for a wait that goes on.
+func (c *conn) remind() {
+	now := c.link.srv.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.remindLocked(now)
+}
+
 // remindLocked sees to it that the socket wakes us at the end of the wait, or somewhat before.
 func (c *conn) remindLocked(now time.Duration) {
-	wakeAt := c.waitEnd
-	if again := now + lookAgain; c.link.dry && c.link.trust && (wakeAt == 0 || wakeAt > again) {
-		wakeAt = again
+	wakeAt, early := c.waitEnd, rearmAfter
+	if again := now + c.link.srv.lookAgain; c.link.blind && (wakeAt == 0 || wakeAt > again) {
+		wakeAt, early = again, c.link.srv.lookAgain/2
 	}
-	if wakeAt > 0 && c.armed > wakeAt-rearmAfter && c.armed > 0 && c.armed <= wakeAt {
-		return
+	if wakeAt == 0 || c.armed <= 0 || c.armed > wakeAt || c.armed <= wakeAt-early {
+		c.armLocked(wakeAt)
 	}
-	c.armLocked(wakeAt)
 }
 
 // begin notes that a head has begun: from here it has Timeouts.Header to its end.

@@ -1,9 +1,6 @@
 package lane
 
-import (
-	"net"
-	"unsafe"
-)
+import "unsafe"
 
 // Answerer answers requests without net/http, on the connection's own goroutine. It is asked at the boundary between two
 // requests, for those whose head says that there is nothing else to do than to answer: GET or HEAD of HTTP/1.1 in origin
@@ -91,7 +88,7 @@ func (r *Request) read(info *Info, h *head, from []byte) {
 func (c *conn) answered() {
 	w := c.work
 	if c.link.broken.Load() {
-		w.out.err = net.ErrClosed
+		w.out.err = errAborted
 	}
 	c.link.requests.Add(1)
 	c.served = true

@@ -43,7 +43,9 @@ func tcpServer(t testing.TB, handler http.HandlerFunc, answer Answerer, config *
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = NewServer(Config{Limits: testLimits, Timeouts: testTimeouts, Answer: answer}, handler)
+	limits := testLimits
+	limits.Conns = 1000
+	s = NewServer(Config{Limits: limits, Timeouts: testTimeouts, Answer: answer}, handler)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l, config) }()
 	t.Cleanup(func() {

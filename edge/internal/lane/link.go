@@ -18,6 +18,8 @@ type Info struct {
 	Local  net.Addr
 	Peer   netip.Addr // of Remote: IPv4 as such, without a zone; not valid for a unix socket
 	Secure bool       // TLS
+	// TLS is what the handshake has agreed on; nil without, and until it is over. Immutable.
+	TLS *tls.ConnectionState
 
 	link *link
 }
@@ -41,7 +43,6 @@ type link struct {
 	info Info
 	srv  *Server
 	heldSocket
-	agreed *tls.ConnectionState // of HTTP/2: what every request is told; immutable once handed over
 
 	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where
 	// that may be cut too. Set before the link is registered, or by the goroutine that still shakes hands on it.
@@ -256,11 +257,14 @@ func (l *link) cutWait(at time.Time, heads bool) bool {
 	return cut != nil && (*cut)(at, heads)
 }
 
+func (l *link) waitingSince() time.Duration { return time.Duration(l.since.Load()) }
+
 // graceEnd is when l may be made to leave for another, if its place is wanted; ok is false for one that may not. Who has come
 // for a second request is a regular, and keeps its place while others have sent nothing, one request, or part of a head.
 func (l *link) graceEnd() (end time.Time, ok bool) {
-	end = l.srv.epoch.Add(time.Duration(l.since.Load()))
-	switch phase(l.phase.Load()) {
+	now := phase(l.phase.Load()) // before its beginning: enter stores them the other way round
+	end = l.srv.epoch.Add(l.waitingSince())
+	switch now {
 	case idle:
 		if l.requests.Load() > 1 {
 			return end.Add(regularGrace), true

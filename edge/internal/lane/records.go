@@ -42,10 +42,13 @@ func (r *records) gather(buf []byte) {
 	}
 }
 
-// release writes what was gathered, and gives back the memory.
-func (r *records) release() (buf []byte, err error) {
+// release writes what was gathered, unless the answer has failed, and gives back the memory.
+func (r *records) release(failed error) (buf []byte, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = failed
+	}
 	r.sendLocked()
 	buf, r.buf, r.gathering = r.buf, nil, false
 	return buf, r.err

@@ -99,12 +99,16 @@ func (d *deadline) wait(h <-chan struct{}) error {
 func (c *memConn) Read(p []byte) (int, error) {
 	for {
 		h := c.in
+		expired := c.read.wait(closedChan) // as sockets do, before a look at what there is
 		h.mu.Lock()
 		switch {
 		case h.gone:
 			h.mu.Unlock()
 			return 0, net.ErrClosed
-		case len(h.buf) > 0 && c.read.wait(closedChan) == nil:
+		case expired != nil:
+			h.mu.Unlock()
+			return 0, expired
+		case len(h.buf) > 0:
 			n := copy(p, h.buf)
 			h.buf = h.buf[n:]
 			h.notifyLocked()
@@ -236,7 +240,10 @@ var testTimeouts = Timeouts{
 func newRig(t testing.TB, handler http.HandlerFunc, change func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, l: newMemListener(), refusals: make(chan Refusal, 100)}
-	cfg := Config{Limits: testLimits, Timeouts: testTimeouts, Refused: func(f Refusal) { r.refusals <- f }}
+	cfg := Config{
+		Limits: testLimits, Timeouts: testTimeouts, Refused: func(f Refusal) { r.refusals <- f },
+		Answer: func(*Request, *Writer) bool { return false }, // the way there and back is the same
+	}
 	if change != nil {
 		change(&cfg)
 	}

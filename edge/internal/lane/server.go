@@ -45,14 +45,15 @@ type Config struct {
 
 // Server accepts connections, checks what comes on them, and has net/http serve the rest.
 type Server struct {
-	cfg      Config // Limits and Timeouts as they were at first; settings has those in force
-	handler  http.Handler
-	settings atomic.Pointer[settings]
-	epoch    time.Time // now counts from it
-	draining atomic.Bool
-	lastID   atomic.Uint64
-	accepted atomic.Uint64
-	failed   atomic.Uint64 // errors of Accept
+	cfg       Config // Limits and Timeouts as they were at first; settings has those in force
+	handler   http.Handler
+	settings  atomic.Pointer[settings]
+	epoch     time.Time // now counts from it
+	lookAgain time.Duration
+	draining  atomic.Bool
+	lastID    atomic.Uint64
+	accepted  atomic.Uint64
+	failed    atomic.Uint64 // errors of Accept
 
 	links *registry
 	done  chan struct{}  // closed when Shutdown begins
@@ -84,7 +85,7 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, handler: handler, epoch: time.Now(), done: make(chan struct{}),
+		cfg: cfg, handler: handler, epoch: time.Now(), lookAgain: lookAgain, done: make(chan struct{}),
 		links:     newRegistry(maxConns(cfg.Limits)),
 		listeners: make(map[*net.Listener]struct{}),
 		counts:    make(map[string]uint64),

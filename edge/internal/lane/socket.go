@@ -15,8 +15,8 @@ import (
 // three system calls this is one.
 //
 // Such a read may leave one thing behind of which no further event comes: the client's FIN, when it came right after the
-// request. So only a client that has waited for an answer before is believed to do so again, and lookAgain later its socket
-// is read all the same.
+// request. So only a client that waits for its answers and is quick to come back is believed to do so again, and lookAgain
+// later its socket is read all the same.
 
 // socketOf returns the socket of c, if nothing stands before it.
 func socketOf(c net.Conn) syscall.RawConn {
@@ -73,11 +73,13 @@ func (c *conn) ready(fd uintptr) (done bool) {
 // pause begins the next wait. What was gathered leaves before that.
 func (c *conn) pause() error {
 	err := c.flush()
-	if c.claim == answering {
-		c.rest()
-		c.link.trust = true
-	}
 	c.give()
+	switch {
+	case c.claim == answering:
+		c.rest()
+	case c.link.blind: // part of a record has come
+		c.remind()
+	}
 	return err
 }
 
@@ -90,22 +92,35 @@ func (dryError) Error() string   { return "nothing to read" }
 func (dryError) Timeout() bool   { return true }
 func (dryError) Temporary() bool { return true }
 
-// heldSocket is the part of a link that belongs to whoever reads.
+// heldSocket is the socket of a link while ready runs.
 type heldSocket struct {
 	inside atomic.Bool // ready runs: its goroutine cannot close the socket, it would wait for itself
 	broken atomic.Bool // to be closed as soon as ready is left
-	fd     int
-	trust  bool // a short read has emptied the socket
-	dry    bool
+
+	// owned by whoever reads
+	fd    int
+	trust bool // a short read empties the socket
+	dry   bool // nothing is left to read
+	blind bool // that is not what the socket said
 }
 
 func (h *heldSocket) hold(fd int) {
-	h.fd, h.dry = fd, false
+	h.fd, h.dry, h.blind = fd, false, false
 	h.inside.Store(true)
 }
 
+// writeNow writes what the socket takes at once. It is for the goroutine of ready: to others the socket may be gone, and its
+// number another's.
+func (h *heldSocket) writeNow(p []byte) int {
+	n, err := syscall.Write(h.fd, p)
+	if err != nil {
+		return 0 // a write that waits will say so
+	}
+	return n
+}
+
 func (h *heldSocket) letGo() {
-	h.dry = false
+	h.blind = false
 	h.inside.Store(false)
 }
 
@@ -126,7 +141,8 @@ func (h *heldSocket) read(p []byte) (int, error) {
 		case n == 0:
 			return 0, io.EOF
 		default:
-			h.dry = h.trust && n < len(p)
+			h.blind = h.trust && n < len(p)
+			h.dry = h.blind
 			return n, nil
 		}
 	}

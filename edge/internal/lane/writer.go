@@ -68,26 +68,31 @@ func (w *Writer) writeBoth(p []byte) {
 	w.send(p[len(first):])
 }
 
-// writeSecure writes to TLS, which makes at least one record of every write. A long piece gives as much to what is gathered
-// before it as fills a small record: a client can use that before the next has arrived.
+// writeSecure writes to TLS, which makes records of 16 KiB of every write. So what is gathered is joined by as much of a long
+// piece as leaves full records, or else by what makes a record worth its trouble.
 func (w *Writer) writeSecure(p []byte) {
 	if len(w.buf)+len(p) <= gatherBytes {
 		w.gather(p)
 		return
 	}
 	if n := copyBytes - len(w.buf); len(w.buf) > 0 && n > 0 {
-		w.buf = append(w.buf, p[:min(n, len(p))]...)
-		p = p[min(n, len(p)):]
+		if odd := len(p) % gatherBytes; odd > n && len(w.buf)+odd <= gatherBytes {
+			n = odd
+		}
+		w.buf, p = append(w.buf, p[:n]...), p[n:]
 	}
 	w.seal()
 	w.push()
 	w.send(p)
 }
 
-// Abort ends an answer that cannot be finished: the connection is cut, and the client sees that bytes are missing.
+// Abort ends an answer that cannot be finished: the client sees a reset. What was given before may still reach it.
 func (w *Writer) Abort() {
-	w.push()
-	w.err = errAborted
+	if w.flush() == nil {
+		w.err = errAborted
+	}
+	w.conn.link.discard()
+	w.conn.link.broken.Store(true)
 }
 
 var errAborted = errors.New("lane: answer broken off")
@@ -110,19 +115,23 @@ func (w *Writer) push() {
 }
 
 func (w *Writer) send(p []byte) {
-	if w.err == nil && len(p) > 0 {
-		_, w.err = w.conn.stream.Write(p)
+	if w.err != nil || len(p) == 0 {
+		return
 	}
+	if l := w.conn.link; w.conn.records == nil && l.inside.Load() {
+		if p = p[l.writeNow(p):]; len(p) == 0 {
+			return // it did not wait, and so needs no deadline
+		}
+	}
+	_, w.err = w.conn.stream.Write(p)
 }
 
 // flush has everything leave.
 func (w *Writer) flush() error {
 	w.push()
 	if w.sealing {
-		buf, err := w.conn.records.release()
-		if w.sealed, w.sealing = buf, false; w.err == nil {
-			w.err = err
-		}
+		w.sealed, w.err = w.conn.records.release(w.err)
+		w.sealing = false
 	}
 	return w.err
 }

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"selvage/origin"
+)
+
+// TestOriginLs asks a running node, in words and as JSON.
+func TestOriginLs(t *testing.T) {
+	tn := startNode(t)
+	tn.get("/a")
+	c, out, stderr := testConsole()
+	if code := run([]string{"origin", "ls", "--socket", tn.path("admin.sock")}, c); code != exitOK {
+		t.Fatalf("origin ls: exit code = %d\n%s", code, stderr)
+	}
+	address := strings.TrimPrefix(tn.origin, "http://")
+	if text := out.String(); !strings.Contains(text, "app") || !strings.Contains(text, address) || !strings.Contains(text, "up") {
+		t.Errorf("origin ls prints\n%s", text)
+	}
+	c, out, _ = testConsole()
+	run([]string{"origin", "ls", "--json", "--socket", tn.path("admin.sock")}, c)
+	var got []originStatus
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatalf("%v in\n%s", err, out)
+	}
+	if len(got) != 1 || got[0].Origin != "app" || len(got[0].Upstreams) != 1 || got[0].Upstreams[0].Answers != 1 {
+		t.Errorf("origin ls --json: %+v", got)
+	}
+	tn.signals <- syscall.SIGTERM
+	if err := <-tn.done; err != nil {
+		t.Errorf("run: %v", err)
+	}
+	c, _, _ = testConsole()
+	if code := run([]string{"origin", "ls", "--socket", tn.path("admin.sock")}, c); code != exitFailed {
+		t.Errorf("origin ls of a node that is gone: exit code = %d, want 1", code)
+	}
+}
+
+// TestOriginTable: why an upstream is out stands beside it.
+func TestOriginTable(t *testing.T) {
+	var out bytes.Buffer
+	err := writeOrigins(&out, []originStatus{
+		{"app", origin.Status{Queued: 2, Upstreams: []origin.UpstreamStatus{
+			{Upstream: "a:80", State: origin.StateUp, Weight: 1, InFlight: 3, Latency: 0.0123, Answers: 10},
+			{Upstream: "b:80", State: origin.StateEjected, Why: "error rate: status 503", Backup: true, Answers: 7, Failures: 5},
+		}}},
+	}, style{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `origin  upstream  weight  in flight  latency  answers  failures  state
+app     a:80      1       3          12.3ms   10       0         up
+app     b:80      0       0          -        7        5         ejected, backup, error rate: status 503
+app     2 requests waiting
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("table (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,322 @@
+package lane
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// probe is one account of a request that the lane and net/http can both give, byte for byte.
+func probe(method, target, host, body string, value func(name string, i int) (string, bool)) (head, content string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %s %q", method, target, host, body)
+	for _, name := range []string{"X-1", "x-2", "Cookie", "User-agent"} {
+		for i := 0; ; i++ {
+			v, ok := value(name, i)
+			if !ok {
+				break
+			}
+			fmt.Fprintf(&b, " %s=%q", name, v)
+		}
+	}
+	if strings.Contains(target, "large") {
+		b.WriteString(strings.Repeat(" and so on", 30<<10))
+	}
+	return fmt.Sprintf("Content-Length: %d\r\nContent-Type: text/probe\r\nDate: now\r\n", b.Len()), b.String()
+}
+
+// probeHandler answers with a probe, after reading the body.
+func probeHandler(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.Header().Set("Date", "now")
+		http.Error(w, "body", http.StatusBadRequest)
+		return
+	}
+	head, content := probe(r.Method, r.RequestURI, r.Host, string(body), func(name string, i int) (string, bool) {
+		if values := r.Header.Values(name); i < len(values) {
+			return values[i], true
+		}
+		return "", false
+	})
+	for line := range strings.Lines(head) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		w.Header().Set(name, value)
+	}
+	_, _ = io.WriteString(w, content)
+}
+
+// probeAnswer answers like probeHandler, in as many pieces as there are lines of 10,000 bytes.
+func probeAnswer(r *Request, w *Writer) bool {
+	head, content := probe(r.Method, r.Target, r.Host, "", r.Value)
+	w.Gather(fmt.Appendf(w.Buffer(), "HTTP/1.1 200 OK\r\n%s\r\n", head))
+	if r.Method == http.MethodHead {
+		return true
+	}
+	for piece := range slices.Chunk([]byte(content), 10000) {
+		if _, err := w.Write(piece); err != nil {
+			return true
+		}
+	}
+	return true
+}
+
+// probeSome declines targets by their sum.
+func probeSome(r *Request, w *Writer) bool {
+	sum := 0
+	for _, c := range []byte(r.Target) {
+		sum += int(c)
+	}
+	return sum%3 > 0 && probeAnswer(r, w)
+}
+
+// overEach runs a test over sockets of the kernel, in the clear and with TLS.
+func overEach(t *testing.T, f func(t *testing.T, config *tls.Config)) {
+	t.Helper()
+	t.Run("plain", func(t *testing.T) { f(t, nil) })
+	t.Run("tls", func(t *testing.T) { f(t, serverTLS()) })
+}
+
+// count counts what an Answerer answers.
+func count(answer Answerer) (Answerer, *atomic.Int64) {
+	n := new(atomic.Int64)
+	return func(r *Request, w *Writer) bool {
+		if !answer(r, w) {
+			return false
+		}
+		n.Add(1)
+		return true
+	}, n
+}
+
+// TestAsked: the Answerer is asked for what wants nothing but an answer, and for nothing else.
+func TestAsked(t *testing.T) {
+	for _, row := range []struct {
+		rule string
+		head string
+		want bool
+	}{
+		{"GET", "GET / HTTP/1.1\r\nHost: a\r\n", true},
+		{"HEAD", "HEAD / HTTP/1.1\r\nHost: a\r\n", true},
+		{"keep-alive is what happens anyway", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Keep-Alive\r\n", true},
+		{"conditions and ranges are the Answerer's to see", "GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-None-Match: *\r\n", true},
+		{"another method", "DELETE / HTTP/1.1\r\nHost: a\r\n", false},
+		{"a method in another case", "get / HTTP/1.1\r\nHost: a\r\n", false},
+		{"no resource", "OPTIONS * HTTP/1.1\r\nHost: a\r\n", false},
+		{"HTTP/1.0", "GET / HTTP/1.0\r\nHost: a\r\n", false},
+		{"absolute form", "GET http://a/ HTTP/1.1\r\nHost: a\r\n", false},
+		{"a body", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n", false},
+		{"a chunked body", "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", false},
+		{"an expectation", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n", false},
+		{"an upgrade", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n", false},
+		{"an option of the connection", "GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\n", false},
+		{"two options", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n", false},
+	} {
+		asked, n := count(probeAnswer)
+		r := newRig(t, probeHandler, func(c *Config) { c.Answer = asked }).start(nil)
+		c := r.l.dial()
+		send(t, c, row.head+"\r\n")
+		if err := c.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(c); err != nil {
+			t.Errorf("%s: %v", row.rule, err)
+		}
+		_ = c.Close()
+		if got := n.Load() > 0; got != row.want {
+			t.Errorf("%s: asked = %v, want %v", row.rule, got, row.want)
+		}
+	}
+}
+
+// TestHitsBetween: answers come in the order of the requests, whoever gives them and whatever is between: bodies of either
+// kind, a request that is declined, hits sent ahead while a handler runs, a HEAD, and at last a head that is refused.
+func TestHitsBetween(t *testing.T) {
+	overEach(t, func(t *testing.T, config *tls.Config) {
+		answer, n := count(func(r *Request, w *Writer) bool { return strings.HasPrefix(r.Target, "/hit") && probeAnswer(r, w) })
+		address, _ := tcpServer(t, probeHandler, answer, config)
+		c := dialTCP(t, address, config)
+		const host = " HTTP/1.1\r\nHost: a\r\n"
+		raw := "GET /hit1" + host + "\r\n" +
+			"POST /post" + host + "Content-Length: 5\r\n\r\nhello" +
+			"GET /hit2" + host + "\r\n" +
+			"POST /post" + host + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nT: u\r\n\r\n" +
+			"GET /hit3" + host + "\r\nGET /miss" + host + "\r\nHEAD /hit4" + host + "\r\n" +
+			"GET /hit5-large" + host + "\r\n" +
+			"GET /hit6" + host + "X-1:  a b \r\nx-2: 1\r\nX-2: 2\r\n\r\n" +
+			"GET /bad" + host + "Host: b\r\n\r\n"
+		in := bufio.NewReader(c)
+		for round := range 2 { // at once, and each part for itself
+			if round == 0 {
+				send(t, c, raw[:len(raw)-len("GET /bad"+host+"Host: b\r\n\r\n")])
+			} else {
+				for part := range slices.Chunk([]byte(raw), 7) {
+					send(t, c, string(part))
+				}
+			}
+			for _, want := range []string{
+				`GET /hit1 a ""`, `POST /post a "hello"`, `GET /hit2 a ""`, `POST /post a "hello"`, `GET /hit3 a ""`,
+				`GET /miss a ""`, ``, `GET /hit5-large a ""`, `GET /hit6 a "" X-1="a b" x-2="1" x-2="2"`,
+			} {
+				request := &http.Request{Method: http.MethodGet}
+				if want == "" {
+					request.Method = http.MethodHead
+				}
+				answer, err := http.ReadResponse(in, request)
+				if err != nil {
+					t.Fatalf("instead of %q: %v", want, err)
+				}
+				body, err := io.ReadAll(answer.Body)
+				if !strings.HasPrefix(string(body), want) || err != nil || answer.Header.Get("Content-Type") != "text/probe" {
+					t.Errorf("answer %.100q, %v; want %q", body, err, want)
+				}
+			}
+		}
+		if answer, _ := readAnswer(t, in); answer.StatusCode != 400 {
+			t.Errorf("status %d for two Hosts, want 400", answer.StatusCode)
+		}
+		wantEnd(t, in)
+		if n.Load() != 12 {
+			t.Errorf("%d answers by the lane, want 12", n.Load())
+		}
+	})
+}
+
+// writeCounter notes the writes on a connection in memory.
+type writeCounter struct {
+	*memConn
+	writes chan int
+}
+
+func (c *writeCounter) Write(p []byte) (int, error) {
+	c.writes <- len(p)
+	return c.memConn.Write(p)
+}
+
+// TestPipelineIsOneWrite: answers to requests that came together leave together.
+func TestPipelineIsOneWrite(t *testing.T) {
+	r := newRig(t, probeHandler, func(c *Config) { c.Answer = probeAnswer }).start(nil)
+	client, server := memPipe(64 << 10)
+	writes := make(chan int, 100)
+	r.l.hand(&writeCounter{server, writes})
+	send(t, client, strings.Repeat("GET /a HTTP/1.1\r\nHost: a\r\n\r\n", 10))
+	in := bufio.NewReader(client)
+	for range 10 {
+		readAnswer(t, in)
+	}
+	if len(writes) != 1 {
+		t.Errorf("%d writes for ten small answers, want 1", len(writes))
+	}
+	_ = client.Close()
+}
+
+// recordCounter notes the lengths of the TLS records written on a connection in memory.
+type recordCounter struct {
+	*memConn
+	writes chan []int
+}
+
+func (c *recordCounter) Write(p []byte) (int, error) {
+	var lengths []int
+	for b := p; len(b) >= 5; {
+		n := int(b[3])<<8 | int(b[4])
+		lengths = append(lengths, n)
+		b = b[min(len(b), 5+n):]
+	}
+	c.writes <- lengths
+	return c.memConn.Write(p)
+}
+
+// TestRecords: over TLS head and body share their records, none is tiny, and those of an answer leave together.
+func TestRecords(t *testing.T) {
+	for _, row := range []struct {
+		size    int
+		records int
+		least   int
+	}{{1 << 10, 1, 1 << 10}, {10 << 10, 1, 10 << 10}, {16 << 10, 2, 4 << 10}, {30 << 10, 3, 4 << 10}, {100 << 10, 7, 4 << 10}} {
+		r := newRig(t, echo, func(c *Config) { c.Answer = constant(row.size) }).start(serverTLS())
+		client, server := memPipe(1 << 20)
+		counter := &recordCounter{server, make(chan []int, 1000)}
+		r.l.hand(counter)
+		c := clientTLS(client, "http/1.1")
+		in := bufio.NewReader(c)
+		var writes [][]int
+		for range 200 { // the first records of a connection are small: crypto/tls thinks of slow networks
+			for len(counter.writes) > 0 {
+				<-counter.writes
+			}
+			send(t, c, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
+			readAnswer(t, in)
+		}
+		_ = c.Close()
+		for len(counter.writes) > 0 {
+			writes = append(writes, <-counter.writes)
+		}
+		records := slices.Concat(writes...)
+		if len(records) > row.records || slices.Min(records) < row.least {
+			t.Errorf("%d bytes: records %v, want at most %d of at least %d", row.size, writes, row.records, row.least)
+		}
+	}
+}
+
+// TestBrokenAnswer: an answer that breaks off resets the connection, in whatever way that is said. What was sent before it
+// may be lost with it.
+func TestBrokenAnswer(t *testing.T) {
+	overEach(t, func(t *testing.T, config *tls.Config) {
+		for name, end := range map[string]func(*Request, *Writer){
+			"reset": func(r *Request, _ *Writer) { r.Info.Reset() },
+			"abort": func(_ *Request, w *Writer) { w.Abort() },
+		} {
+			address, s := tcpServer(t, echo, func(r *Request, w *Writer) bool {
+				w.Gather(append(w.Buffer(), "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"...))
+				_, _ = w.Write(bytes.Repeat([]byte("x"), 50000))
+				end(r, w)
+				return true
+			}, config)
+			c := dialTCP(t, address, config)
+			send(t, c, get+get)
+			if b, err := io.ReadAll(c); err == nil || len(b) > 60000 {
+				t.Errorf("%s: %d bytes and %v, want a reset", name, len(b), err)
+			}
+			if err := s.Shutdown(t.Context()); err != nil { // the connection is not open
+				t.Errorf("%s: Shutdown = %v", name, err)
+			}
+		}
+	})
+}
+
+// TestAnswererPanics: its connection ends, and no other.
+func TestAnswererPanics(t *testing.T) {
+	overEach(t, func(t *testing.T, config *tls.Config) {
+		address, _ := tcpServer(t, echo, func(r *Request, w *Writer) bool {
+			if r.Target == "/panic" {
+				panic("a bug")
+			}
+			return probeAnswer(r, w)
+		}, config)
+		other := dialTCP(t, address, config)
+		in := bufio.NewReader(other)
+		for _, first := range []string{"GET /panic", "POST /"} { // below net/http, and within its Read
+			send(t, other, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+			readAnswer(t, in)
+			c := dialTCP(t, address, config)
+			send(t, c, first+" HTTP/1.1\r\nHost: a\r\n\r\n")
+			if first == "POST /" {
+				readAnswer(t, bufio.NewReader(c))
+				send(t, c, "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n")
+			}
+			if b, err := io.ReadAll(c); len(b) > 0 {
+				t.Errorf("after a panic: %q, %v; want the end", b, err)
+			}
+		}
+		send(t, other, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+		readAnswer(t, in)
+	})
+}
