@@ -389,11 +389,17 @@ func BenchmarkVerdict(b *testing.B) {
 	for i := range 100_000 {
 		j.Invalidate([]string{fmt.Sprintf("www.example.com/%d", i)}, nil)
 	}
+	for i := range 10_000 {
+		mustAdd(b, j, Entry{Kind: cache.Soft, Prefixes: []string{fmt.Sprintf("www.example.com/a/%d/", i)}})
+	}
+	for i := range maxGlobs {
+		mustAdd(b, j, Entry{Kind: cache.Soft, Globs: []string{fmt.Sprintf("*/%d/*.css", i)}})
+	}
 	applied := j.Applied()
 	for _, bb := range []struct {
 		name  string
 		after uint64
-	}{{"NothingNew", applied}, {"AfterAPurgeOfOthers", applied - 1}} {
+	}{{"NothingNew", applied}, {"AfterAPurgeOfOthers", applied - 1}, {"AfterAThousandGlobs", applied - maxGlobs}} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
