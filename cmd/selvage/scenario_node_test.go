@@ -126,7 +126,7 @@ func scenarioMachine(config string) machine {
 func (s *selvage) makePools(file *File) (map[string]edge.Pool, error) {
 	pools := make(map[string]edge.Pool)
 	for name, c := range file.Origins {
-		p, err := origin.New(name, c, s.network.Dial, s.logger)
+		p, err := origin.New(name, c, origin.Network{Dial: s.network.Dial}, s.logger)
 		if err != nil {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}
