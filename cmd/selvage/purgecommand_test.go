@@ -112,7 +112,7 @@ func TestPurgeVerbRefuses(t *testing.T) {
 		{exitUsage, "--server wants a URL", []string{"--server", "localhost:1", "--token", "env:TOKEN", "--all"}},
 		{exitUsage, "over http would show the token", []string{"--server", "http://192.0.2.1:9090", "--token", "env:TOKEN", "--all"}},
 		{exitUsage, "NONE is not set", []string{"--server", "http://localhost:1", "--token", "env:NONE", "--all"}},
-		{exitUsage, "never the token itself", []string{"--server", "http://localhost:1", "--token", purgeToken, "--all"}},
+		{exitUsage, "never the secret itself", []string{"--server", "http://localhost:1", "--token", purgeToken, "--all"}},
 		{exitUsage, "no such file", []string{"--config", tn.path("none.yaml"), "--all"}},
 		{exitFailed, "reach the node", []string{"--socket", tn.path("none.sock"), "--all"}},
 	} {
