@@ -37,6 +37,29 @@ type Config struct {
 	Resolve ResolveConfig `yaml:"resolve"`
 	// TLS of https upstreams.
 	TLS TLSConfig `yaml:"tls"`
+	// Path changes the paths of requests, and those in answers back.
+	Path PathConfig `yaml:"path"`
+	// Hide names fields of answers that are removed.
+	Hide []string `yaml:"hide"`
+	// Sign signs requests for a private bucket.
+	Sign SignConfig `yaml:"sign"`
+}
+
+// PathConfig are prefixes, of whole segments, of a request's path. Where the origin's answers name its own paths, in Location,
+// Content-Location and the Path of cookies, they are changed back.
+type PathConfig struct {
+	Strip string `yaml:"strip"` // is taken off where it is there
+	Add   string `yaml:"add"`   // comes in front, after that
+}
+
+// SignConfig is for AWS Signature Version 4, which S3 and what is like it want. The keys are where they are: env:NAME or
+// file:/path.
+type SignConfig struct {
+	Region       string `yaml:"region"`
+	Service      string `yaml:"service"`
+	AccessKey    string `yaml:"access_key" secret:"true"`
+	SecretKey    string `yaml:"secret_key" secret:"true"`
+	SessionToken string `yaml:"session_token" secret:"true"`
 }
 
 // ResolveConfig says how names of upstreams become addresses.
@@ -203,6 +226,8 @@ func DefaultConfig() Config {
 		IdleConns: 256,
 		Protocol:  protocolAuto,
 		Resolve:   ResolveConfig{Interval: 10 * time.Second, Keep: time.Hour},
+		Hide:      []string{"Server", "X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Backend-Server"},
+		Sign:      SignConfig{Service: "s3"},
 	}
 }
 

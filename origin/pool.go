@@ -20,6 +20,7 @@ type Pool struct {
 	log        *slog.Logger
 	network    Network
 	tls        *tls.Config // of all upstreams, without a name
+	rules      *rules
 	services   []*service
 	balance    *balancer
 	queue      *queue
@@ -60,6 +61,9 @@ func New(name string, c Config, network Network, log *slog.Logger) (*Pool, error
 	var err error
 	if p.balance, err = newBalancer(c.Balance); err == nil {
 		p.tls, err = c.tlsConfig()
+	}
+	if err == nil {
+		p.rules, err = newRules(p, c)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("origin %s: %w", name, err)

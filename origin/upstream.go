@@ -103,22 +103,26 @@ func isErrorStatus(status int) bool {
 	return false
 }
 
-// outgoing is r for this upstream. Nothing is added that r does not have.
+// outgoing is r for this upstream. Nothing is added that r does not have, but by the origin's rules.
 func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 	out := r.WithContext(x.traced())
-	out.URL = &url.URL{
-		Scheme: u.scheme, Host: u.host,
-		Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery, ForceQuery: r.URL.ForceQuery,
-	}
+	out.URL = u.pool.rules.target(u, r.URL)
 	out.GetBody = nil // a body is never sent twice
 	if hasBody(r) {
 		out.Body = &upload{ReadCloser: r.Body, x: x}
 		// Where content has no meaning (RFC 9110, sections 9.3.1, 9.3.2, 9.3.5 and 9.3.7) servers are likely not to read it.
 		out.Close = isSafe(r.Method) || r.Method == http.MethodDelete
 	}
-	if _, ok := r.Header["User-Agent"]; !ok { // present but empty, or http.Transport puts in its own
+	_, hasAgent := r.Header["User-Agent"]
+	signer := u.pool.rules.signer
+	if !hasAgent || signer != nil {
 		out.Header = maps.Clone(r.Header)
+	}
+	if !hasAgent { // present but empty, or http.Transport puts in its own
 		out.Header["User-Agent"] = nil
+	}
+	if signer != nil {
+		signer.sign(out, time.Now())
 	}
 	return out
 }
@@ -128,6 +132,7 @@ func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBo
 // deliver gives the answer a body that minds its exchange.
 func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 	x.dropInvented(response.Header)
+	x.upstream.pool.rules.conceal(response.Header, x.request.Host)
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		response.Body = &body{ReadCloser: response.Body, x: x}
 		return response, nil

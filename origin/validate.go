@@ -17,6 +17,7 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 	c.validateHealth(report)
 	c.Retry.validate(under("retry", report))
 	c.Resolve.validate(under("resolve", report))
+	c.validateRules(report)
 	if c.Host != "" && !isHostPort(c.Host) {
 		report("host", "malformed host or port", "host: www.example.com")
 	}
@@ -118,7 +119,7 @@ func (c CookieConfig) validate(report func(path, problem, hint string)) {
 	if !isToken(c.Name) {
 		report("name", "not a name for a cookie", "name: selvage-upstream")
 	}
-	if _, err := readSecret(c.Secret); err != nil {
+	if _, err := readSecret(c.Secret, minKey); err != nil {
 		report("secret", err.Error(), "secret: env:STICKY_SECRET")
 	}
 	if c.MaxAge < 0 {

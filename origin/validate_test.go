@@ -82,6 +82,14 @@ func TestValidate(t *testing.T) {
 		{"no client certificate in it", func(c *Config) {
 			c.URLs, c.TLS.Cert, c.TLS.Key = []string{"https://a.test"}, empty, empty
 		}, "tls.cert"},
+		{"paths", func(c *Config) { c.Path = PathConfig{"img", "/a/../b"} }, "path.strip path.add"},
+		{"more paths", func(c *Config) { c.Path = PathConfig{"/a//b", "/a%20b"} }, "path.strip path.add"},
+		{"plain paths", func(c *Config) { c.Path = PathConfig{"/img/", "/a/b-c"} }, ""},
+		{"hide", func(c *Config) { c.Hide = []string{"Server", "a b"} }, "hide[1]"},
+		{"sign", func(c *Config) { c.Sign = SignConfig{Region: "x", AccessKey: "u:p", SecretKey: "u:p"} },
+			"sign.access_key sign.secret_key"},
+		{"half a sign", func(c *Config) { c.Sign.Region = "x" }, "sign.region"},
+		{"the other half of a sign", func(c *Config) { c.Sign.SecretKey = "file:validate_test.go" }, "sign.secret_key"},
 		{"TLS without https", func(c *Config) { c.TLS.Name = "a.test" }, "tls"},
 		{"TLS name", func(c *Config) { c.URLs, c.TLS.Name = []string{"https://a.test"}, "https://a.test" }, "tls.name"},
 		{"no such file", func(c *Config) { c.URLs, c.TLS.CA = []string{"https://a.test"}, "/nonexistent/ca.pem" }, "tls.ca"},
