@@ -42,8 +42,8 @@ lint: ## staticcheck, govulncheck, shellcheck
 fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
-soak: ## the long proofs: kills, failing upstreams, a million requests between purges, tests with -race SOAKCOUNT times, every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^(TestCrash|TestUpstreamFailures|TestNoClientSeesWhatWasPurged)$$' ./cmd/selvage/
+soak: ## the long proofs: kills, damage, purges and failing upstreams by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures)$$' ./cmd/selvage/
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestNoRequestSeesWhatWasPurged$$' ./cache/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...
 	.ci/fuzz $(SOAKTIME)

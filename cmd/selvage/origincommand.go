@@ -96,8 +96,7 @@ func askOrigins(socket, method string, body []byte) (all []originStatus, err err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return nil, fmt.Errorf("the node answered %s: %s", response.Status, strings.TrimSpace(string(text)))
+		return nil, fmt.Errorf("the node answered %s: %w", response.Status, readProblem(response))
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<20)).Decode(&all); err != nil {
 		return nil, fmt.Errorf("read the node's answer: %w", err)

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -29,7 +30,7 @@ func FuzzAnswers(f *testing.F) {
 			f.Add([]byte(get+row.raw+get), uint16(1000))
 		}
 	}
-	plain, some := startProbe(f, nil), startProbe(f, probeSome)
+	plain, some := startProbe(f, nil, nil), startProbe(f, probeSome, nil)
 	f.Fuzz(func(t *testing.T, raw []byte, piece uint16) {
 		if len(raw) > 64<<10 {
 			return
@@ -41,6 +42,29 @@ func FuzzAnswers(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestAnswersOverTLS: the same for valid requests over TLS, where records are what comes in pieces.
+func TestAnswersOverTLS(t *testing.T) {
+	plain, some := startProbe(t, nil, nil), startProbe(t, probeSome, serverTLS())
+	for seed := range uint64(40) {
+		rnd := rand.New(rand.NewPCG(seed, 3))
+		var raw strings.Builder
+		for range 1 + rnd.IntN(8) {
+			randomExchange(rnd, &raw)
+		}
+		piece := uint16(rnd.IntN(30000))
+		want := probeConn(t, plain, []byte(raw.String()), piece, inMemory)
+		for name, connect := range map[string]func(testing.TB) (client, server stream){"memory": inMemory, "socket": overSocket} {
+			got := probeConn(t, some, []byte(raw.String()), piece, func(t testing.TB) (client, server stream) {
+				client, server = connect(t)
+				return clientTLS(client, "http/1.1"), server
+			})
+			if got != want {
+				t.Errorf("seed %d, %s: %d bytes of answers, without the lane %d", seed, name, len(got), len(want))
+			}
+		}
+	}
 }
 
 // randomExchange writes a request that the lane may answer, or any valid one.
@@ -55,13 +79,13 @@ func randomExchange(rnd *rand.Rand, out *strings.Builder) {
 }
 
 // startProbe starts a server for connections that are handed in.
-func startProbe(f *testing.F, answer Answerer) *rig {
-	r := newRig(f, probeHandler, func(c *Config) {
+func startProbe(t testing.TB, answer Answerer, config *tls.Config) *rig {
+	r := newRig(t, probeHandler, func(c *Config) {
 		c.Answer, c.Refused = answer, nil
 		c.Timeouts = Timeouts{} // nothing is to depend on time
 	})
 	r.lookAgain = time.Millisecond
-	return r.start(nil)
+	return r.start(config)
 }
 
 // probeConn sends raw in pieces, ends its side, and returns all that comes back but the time of day.

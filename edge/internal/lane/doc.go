@@ -3,13 +3,20 @@
 //
 // net/http does the rest: it parses what the lane has checked, runs the handler and writes the answer. It reads each
 // HTTP/1 connection through a conn that hands up exactly one message at a time, so that its buffer is empty whenever the
-// next head begins and every head passes the check. The boundary between two requests is also the one place where an
-// answer could be given without net/http.
+// next head begins and every head passes the check.
+//
+// The boundary between two requests is also the one place where an answer can be given without net/http. There the lane asks
+// an Answerer for every head that wants nothing but an answer. A connection has a goroutine of the lane's until the first
+// request that the Answerer declines; then it is handed to net/http, for good, and is asked at every further boundary within
+// net/http's Read. So hits and misses mix freely, and whoever only ever hits is never seen by net/http.
 //
 // The nouns:
 //
 //   - link: the raw connection, beneath TLS. Its write deadline means progress.
 //   - conn: an HTTP/1 connection on top of a link, or of TLS on a link: the state machine that net/http reads through.
+//   - work: what a conn needs while something is under way, and does without while it waits: buffers, the head, the Writer.
+//   - Answerer, Request, Writer: who may answer below net/http, what is asked, and where the answer goes.
+//   - records: a link as TLS writes to it: the records of one answer leave together.
 //   - calmConn: an HTTP/2 connection on top of TLS, which is cut when it floods.
 //   - head, chunks: the strict grammar of a head, and the follower of a chunked body that never decodes it.
 //   - fault: why a head was refused. One word for the metric, the log and the answer's body.

@@ -99,12 +99,16 @@ func (d *deadline) wait(h <-chan struct{}) error {
 func (c *memConn) Read(p []byte) (int, error) {
 	for {
 		h := c.in
+		expired := c.read.wait(closedChan) // as sockets do, before a look at what there is
 		h.mu.Lock()
 		switch {
 		case h.gone:
 			h.mu.Unlock()
 			return 0, net.ErrClosed
-		case len(h.buf) > 0 && c.read.wait(closedChan) == nil:
+		case expired != nil:
+			h.mu.Unlock()
+			return 0, expired
+		case len(h.buf) > 0:
 			n := copy(p, h.buf)
 			h.buf = h.buf[n:]
 			h.notifyLocked()

@@ -73,13 +73,13 @@ func (c *conn) ready(fd uintptr) (done bool) {
 // pause begins the next wait. What was gathered leaves before that.
 func (c *conn) pause() error {
 	err := c.flush()
+	c.give()
 	switch {
 	case c.claim == answering:
 		c.rest()
 	case c.link.blind: // part of a record has come
 		c.remind()
 	}
-	c.give()
 	return err
 }
 
@@ -92,19 +92,31 @@ func (dryError) Error() string   { return "nothing to read" }
 func (dryError) Timeout() bool   { return true }
 func (dryError) Temporary() bool { return true }
 
-// heldSocket is the part of a link that belongs to whoever reads.
+// heldSocket is the socket of a link while ready runs.
 type heldSocket struct {
 	inside atomic.Bool // ready runs: its goroutine cannot close the socket, it would wait for itself
 	broken atomic.Bool // to be closed as soon as ready is left
-	fd     int
-	trust  bool // a short read empties the socket
-	dry    bool // nothing is left to read
-	blind  bool // that is not what the socket said
+
+	// owned by whoever reads
+	fd    int
+	trust bool // a short read empties the socket
+	dry   bool // nothing is left to read
+	blind bool // that is not what the socket said
 }
 
 func (h *heldSocket) hold(fd int) {
 	h.fd, h.dry, h.blind = fd, false, false
 	h.inside.Store(true)
+}
+
+// writeNow writes what the socket takes at once. It is for the goroutine of ready: to others the socket may be gone, and its
+// number another's.
+func (h *heldSocket) writeNow(p []byte) int {
+	n, err := syscall.Write(h.fd, p)
+	if err != nil {
+		return 0 // a write that waits will say so
+	}
+	return n
 }
 
 func (h *heldSocket) letGo() {

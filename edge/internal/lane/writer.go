@@ -88,6 +88,9 @@ func (w *Writer) writeSecure(p []byte) {
 
 // Abort ends an answer that cannot be finished: the client sees a reset. What was given before may still reach it.
 func (w *Writer) Abort() {
+	if w.conn == nil {
+		return
+	}
 	if w.flush() == nil {
 		w.err = errAborted
 	}
@@ -115,9 +118,15 @@ func (w *Writer) push() {
 }
 
 func (w *Writer) send(p []byte) {
-	if w.err == nil && len(p) > 0 {
-		_, w.err = w.conn.stream.Write(p)
+	if w.err != nil || len(p) == 0 {
+		return
 	}
+	if l := w.conn.link; w.conn.records == nil && l.inside.Load() {
+		if p = p[l.writeNow(p):]; len(p) == 0 {
+			return // it did not wait, and so needs no deadline
+		}
+	}
+	_, w.err = w.conn.stream.Write(p)
 }
 
 // flush has everything leave.
