@@ -277,8 +277,10 @@ func quote(s string) string {
 	if isToken(s) {
 		return s
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+	return `"` + escaped.Replace(s) + `"`
 }
+
+var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // announce tells the origin who asked. The chain of a trusted peer is continued; anyone else's is not passed on.
 func (c clientInfo) announce(in, out http.Header) {

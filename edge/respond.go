@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"selvage/cache"
 )
@@ -51,7 +52,8 @@ func (x *exchange) precluded(m *cache.Meta) bool {
 // contentFields describe content that a 304 does not have (RFC 9110, section 15.4.5).
 var contentFields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"}
 
-// send writes the body from start to end (-1: all of it) as it arrives, flushing what is here before it waits for more.
+// send writes the body from start to end (-1: all of it) as it arrives, flushing what is here before it waits for more, unless
+// that comes at once.
 func (x *exchange) send(b *cache.Body, start, end int64) bool {
 	var r cache.Reader
 	b.Open(&r, start)
@@ -69,9 +71,11 @@ func (x *exchange) send(b *cache.Body, start, end int64) bool {
 			x.cut("origin: " + err.Error())
 			return false
 		case wait != nil:
-			x.flush()
-			if !x.waits(wait) {
-				return false
+			if !isSoon(wait) {
+				x.flush()
+				if !x.waits(wait) {
+					return false
+				}
 			}
 			continue
 		}
@@ -81,6 +85,18 @@ func (x *exchange) send(b *cache.Body, start, end int64) bool {
 		at += int64(len(p))
 	}
 	return true
+}
+
+// isSoon gives what is under way a moment: the head of a small answer and its body make one packet.
+func isSoon(wait <-chan struct{}) bool {
+	moment := time.NewTimer(flushDelay)
+	defer moment.Stop()
+	select {
+	case <-wait:
+		return true
+	case <-moment.C:
+		return false
+	}
 }
 
 // wantsRange reports whether the request asks for ranges that may be answered from m (RFC 9110, section 14.2): only those
