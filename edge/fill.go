@@ -107,8 +107,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	head := x.fillHeader()
 	route, query, client := x.route, x.target(x.q.RawQuery, x.q.HasQuery), x.client.address()
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
-		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: head.Clone(), RemoteAddr: client}
-		setValidators(r.Header, validate)
+		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: withValidators(head, validate), RemoteAddr: client}
 		if background {
 			resp, _, err := x.ask(r.WithContext(ctx), route.pool, q.Site)
 			return resp, err
@@ -173,16 +172,19 @@ func (x *exchange) fillHeader() http.Header {
 	return h
 }
 
-func setValidators(h http.Header, m *cache.Meta) {
+// withValidators is h for a request that validates m, if there is one. h stays as it is: another attempt may begin with it.
+func withValidators(h http.Header, m *cache.Meta) http.Header {
 	if m == nil {
-		return
+		return h
 	}
+	h = h.Clone()
 	if m.ETag != "" {
 		h.Set("If-None-Match", m.ETag)
 	}
 	if lm := m.Head.Get("Last-Modified"); lm != "" {
 		h.Set("If-Modified-Since", lm)
 	}
+	return h
 }
 
 // interim forwards 1xx responses to the client while the final one is awaited.
