@@ -16,6 +16,9 @@ var dateLayouts = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT",
 //
 // Two digits of a year mean 1969 to 2068, which for as long as that year is not 50 years ahead is what RFC 9110 demands.
 func parseDate(s string) (time.Time, bool) {
+	if s == "" { // as most are; time.Parse would make an error of it for every layout
+		return time.Time{}, false
+	}
 	for _, layout := range dateLayouts {
 		t, err := time.Parse(layout, strings.ToUpper(s))
 		// time.Parse takes more spaces, fewer digits and fractions of seconds, so what it read is written out again.
