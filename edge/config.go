@@ -27,13 +27,18 @@ type ListenerConfig struct {
 	// Address: ":80" (both families), "192.0.2.1:80", "[::1]:80", "unix:/run/selvage/http.sock".
 	Address string     `yaml:"address"`
 	TLS     *TLSConfig `yaml:"tls"` // absent: http
+	// ProxyProtocol are addresses or prefixes of balancers that begin every connection with a PROXY header, version 1 or 2,
+	// which names the client; or "unix".
+	ProxyProtocol []string `yaml:"proxy_protocol"`
 }
 
-// TLSConfig is a listener's certificate: files, or one made at start.
+// TLSConfig is a listener's certificate, for names whose site has none of its own and for clients that name nobody. With
+// none of these keys such clients are refused.
 type TLSConfig struct {
 	Cert       string `yaml:"cert"` // PEM, leaf first
 	Key        string `yaml:"key"`
-	SelfSigned bool   `yaml:"self_signed"`
+	Internal   bool   `yaml:"internal"`    // by the node's own CA
+	SelfSigned bool   `yaml:"self_signed"` // made at start
 }
 
 // SiteConfig is one site: what answers for a set of hosts.
@@ -48,6 +53,8 @@ type SiteConfig struct {
 	Origin string `yaml:"origin"`
 	// Cache is the policy of routes that have none.
 	Cache *cache.Config `yaml:"cache"`
+	// HTTPS is what clients are told about using it.
+	HTTPS HTTPSConfig `yaml:"https"`
 	// Routes are tried in order; the first that matches is taken. A site without routes has one that matches all.
 	Routes []RouteConfig `yaml:"routes"`
 	// Methods: "standard" (GET HEAD POST PUT PATCH DELETE OPTIONS; others 501) or "any". CONNECT and TRACE are refused always.
@@ -57,6 +64,22 @@ type SiteConfig struct {
 	Deny  []string `yaml:"deny"`
 	// MaxConnsPerAddress bounds the connections of one client address that use this site; 0 is no bound. Beyond: 429.
 	MaxConnsPerAddress int `yaml:"max_conns_per_address"`
+}
+
+// HTTPSConfig is what clients are told about using https. Both defaults depend on the certificate, so cmd/selvage sets them.
+type HTTPSConfig struct {
+	// Redirect answers http with a 308 to https, port 443.
+	Redirect *bool `yaml:"redirect"`
+	// HSTS is the Strict-Transport-Security field of answers over https, where the origin sends none.
+	HSTS HSTSConfig `yaml:"hsts"`
+}
+
+// HSTSConfig is HTTP Strict Transport Security (RFC 6797).
+type HSTSConfig struct {
+	// MaxAge is how long browsers are to use https only. 0 makes them forget.
+	MaxAge     *time.Duration `yaml:"max_age"`
+	Subdomains bool           `yaml:"subdomains"` // the same for all names below
+	Preload    bool           `yaml:"preload"`    // consent to be put on browsers' built-in lists
 }
 
 // RouteConfig is one route of a site.

@@ -1,9 +1,10 @@
 // Package edge is the rooms a request walks through: accept, read, look up, decide, fill, respond, finish. handler.go is the
 // walk itself; edge.go is what stands around it: listeners, the configuration in force, reload and drain.
 //
-//	accept    listener, TLS; edge/internal/lane checks every HTTP/1 head strictly    listen.go, selfsigned.go
+//	accept    listener, TLS; edge/internal/lane checks every HTTP/1 head strictly    listen.go, proxied.go, certificates.go
 //	read      request → Site, Route, cache.Query                                     request.go, body.go
 //	          which site and route answer, who may, fixed answers                    site.go, route.go, gate.go, fixed.go
+//	          what is told about https, and about clients' certificates            https.go
 //	          what of the fields is believed, and what goes on                       forwarded.go, fields.go
 //	look up   cache.Store.Lookup
 //	decide    cache.Decide

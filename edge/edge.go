@@ -16,7 +16,7 @@ import (
 	"selvage/purge"
 )
 
-// Options are what an Edge is made of. All of them are needed, apart from Listen.
+// Options are what an Edge is made of. All of them are needed, apart from Certificates and Listen.
 type Options struct {
 	Config  Config // validated
 	Pools   map[string]Pool
@@ -25,6 +25,8 @@ type Options struct {
 	Clock   cache.Clock
 	Logger  *slog.Logger
 	Version string // of the program, for the metrics
+	// Certificates are for listeners with TLS; nil is none.
+	Certificates Certificates
 	// Listen opens a socket; nil is net.Listen. Tests pass an in-memory network.
 	Listen func(network, address string) (net.Listener, error)
 }
@@ -40,6 +42,7 @@ type Edge struct {
 	log      *accessLog
 	metrics  *metrics
 	server   *lane.Server
+	certs    Certificates
 	sockets  []socket // immutable after New
 
 	conf  atomic.Pointer[snapshot]
@@ -58,9 +61,10 @@ type snapshot struct {
 
 // New opens the listeners and returns an Edge that serves them once Run is called.
 func New(o Options) (*Edge, error) {
+	o.setDefaults()
 	e := &Edge{
 		store: o.Store, journal: o.Journal, clock: o.Clock, logger: o.Logger,
-		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version),
+		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version), certs: o.Certificates,
 	}
 	var err error
 	if e.log, err = openAccessLog(o.Config.Log, os.Stdout, e.metrics.LogLinesLost, o.Logger); err != nil {
@@ -71,10 +75,19 @@ func New(o Options) (*Edge, error) {
 	e.conf.Store(e.compile(o.Config, o.Pools))
 	e.metrics.registry.MustRegister(upstreamCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
-	if e.sockets, err = openSockets(o.Config.Listeners, o.Listen); err != nil {
+	if e.sockets, err = o.openSockets(); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Certificates == nil {
+		o.Certificates = noCertificates{}
+	}
+	if o.Listen == nil {
+		o.Listen = net.Listen
+	}
 }
 
 func (e *Edge) compile(c Config, pools map[string]Pool) *snapshot {

@@ -68,6 +68,7 @@ func hasAnyPrefix(s string, prefixes []string) bool {
 // methods, paths and client addresses), and no cache key has them: a client that may send them may poison the cache.
 var (
 	removedFields = []string{
+		"Client-Cert", "Client-Cert-Chain", // only who has seen the handshake may speak of it (RFC 9440, section 4)
 		"Client-Ip", "Front-End-Https", "Proxy", "True-Client-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Host",
 		"X-Http-Host-Override", "X-Method-Override", "X-Real-Ip", "X-Rewrite-Url", "X-Scheme", "X-Script-Name", "X-Url-Scheme",
 		"Http2-Settings", // of an upgrade to h2c, which would open a tunnel past every check (RFC 9113, section 3.1)
@@ -91,7 +92,7 @@ type sentFields struct {
 // Value returns the i-th line of a field: of those that announce the client, ours.
 func (f *sentFields) Value(name string, i int) (string, bool) {
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded":
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
 		ours := http.Header{}
 		f.client.announce(f.header, ours)
 		return cache.HeaderFields(ours).Value(name, i)
@@ -269,7 +270,14 @@ func (c *headerChanges) none() bool { return len(c.remove)+len(c.set)+len(c.add)
 
 // drops reports whether a line with that name, in canonical form, goes before what is set and added.
 func (c *headerChanges) drops(name string) bool {
-	return slices.Contains(c.remove, name) || slices.ContainsFunc(c.set, func(f field) bool { return f.name == name })
+	return slices.Contains(c.remove, name) || hasName(c.set, name)
+}
+
+// gives reports whether a line with that name is set or added.
+func (c *headerChanges) gives(name string) bool { return hasName(c.set, name) || hasName(c.add, name) }
+
+func hasName(fields []field, name string) bool {
+	return slices.ContainsFunc(fields, func(f field) bool { return f.name == name })
 }
 
 // apply changes h: remove, then set, then add. Slices that h shares with others are left as they were.

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"cmp"
+	"crypto/x509"
 	"iter"
 	"net/http"
 	"net/netip"
@@ -17,6 +18,8 @@ type clientInfo struct {
 	Host    string     // as the client sent it
 	Peer    netip.Addr // at the other end of the socket
 	Trusted bool       // the peer is a trusted proxy
+	// Certs are what the client has shown in the handshake, its own first, if that was verified.
+	Certs []*x509.Certificate
 }
 
 // address is that of the client as text, "" when there is none.
@@ -48,6 +51,7 @@ func (t trust) client(r *http.Request) clientInfo {
 	c.Addr = c.Peer
 	if r.TLS != nil {
 		c.Proto = "https"
+		c.Certs = verifiedCerts(r.TLS)
 	}
 	c.Trusted = t.trusts(c.Peer)
 	switch {
@@ -294,6 +298,7 @@ func (c clientInfo) announce(in, out http.Header) {
 	out["X-Forwarded-Proto"] = []string{c.Proto}
 	out["X-Forwarded-Host"] = []string{c.Host}
 	out["Forwarded"] = []string{c.forwarded()}
+	c.announceCerts(out)
 }
 
 // forwarded returns the one element that says of the client what we believe (RFC 7239, sections 4 and 6).

@@ -1,9 +1,7 @@
 package edge
 
 import (
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
 
@@ -50,7 +48,7 @@ func (h *hit) read() bool {
 	h.start, h.begin = h.clock.Now(), h.journal.Applied()
 	h.identify()
 	host, err := cache.CanonicalHost(h.r.Host, h.r.Info.Secure)
-	if err != nil || h.client.Trusted {
+	if err != nil || h.client.Trusted || h.certs.Misdirected(h.r.Info.TLS, hostName(host), false) {
 		return false
 	}
 	h.client.Host = host
@@ -62,26 +60,21 @@ func (h *hit) read() bool {
 
 // identify says who asks. What a trusted proxy says of its clients takes the long way to read.
 func (h *hit) identify() {
-	peer := remoteAddr(h.r.Info.Remote)
+	peer := h.r.Info.Peer
 	h.client = clientInfo{Addr: peer, Peer: peer, Proto: "http", Trusted: h.conf.trust.trusts(peer)}
 	if h.r.Info.Secure {
 		h.client.Proto = "https"
 	}
 }
 
-// remoteAddr is peerAddr for an address that is not spelt out.
-func remoteAddr(remote net.Addr) netip.Addr {
-	if tcp, ok := remote.(*net.TCPAddr); ok {
-		return plain(tcp.AddrPort().Addr())
-	}
-	return peerAddr(remote.String())
-}
-
 // reduce builds the Query and picks the route.
 func (h *hit) reduce() bool {
 	rawPath, rawQuery, hasQuery := strings.Cut(h.r.Target, "?")
 	path, err := cache.CanonicalPath(rawPath)
-	if err != nil {
+	switch {
+	case err != nil, strings.HasPrefix(path, "/.well-known/"): // a CA's questions come before all rules
+		return false
+	case h.site.https.redirect != nil && !h.r.Info.Secure:
 		return false
 	}
 	h.q = cache.NewQuery()

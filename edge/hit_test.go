@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -65,7 +66,7 @@ var hitLimits = lane.Limits{RequestLine: 16 << 10, Head: 64 << 10, Fields: 128}
 
 // laneInfo is a connection from addr.
 func laneInfo(secure bool) *lane.Info {
-	return &lane.Info{ID: 1, Secure: secure, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4711}}
+	return &lane.Info{ID: 1, Secure: secure, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4711}, Peer: netip.MustParseAddr("192.0.2.1")}
 }
 
 // checkSameQuery has both ways read one request. What the short way takes, the long way must take for the same.

@@ -19,7 +19,7 @@ type headFields struct {
 // Value implements cache.Fields, as sentFields does.
 func (f *headFields) Value(name string, i int) (string, bool) {
 	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded":
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
 		f.doubt = true
 		return "", false
 	case "Host": // is no field like the others to net/http
@@ -99,7 +99,21 @@ func (h *hit) appendOwn(dst []byte, m *cache.Meta) []byte {
 	if !changes.drops("Cache-Status") {
 		dst = append(appendCacheStatus(append(dst, "Cache-Status: "...), &h.res, h.identity.name), "\r\n"...)
 	}
-	return h.appendFields(h.appendFields(dst, changes.set), changes.add)
+	dst = h.appendFields(h.appendFields(dst, changes.set), changes.add)
+	if h.wantsHSTS(m) {
+		dst = appendLine(dst, strictTransport, h.site.https.hsts)
+	}
+	return dst
+}
+
+// wantsHSTS is exchange.addHSTS's question.
+func (h *hit) wantsHSTS(m *cache.Meta) bool {
+	if h.site.https.hsts == "" || !h.r.Info.Secure {
+		return false
+	}
+	changes := &h.route.response
+	_, stored := m.Head.Value(strictTransport, 0)
+	return !(stored && !changes.drops(strictTransport)) && !changes.gives(strictTransport)
 }
 
 func (h *hit) appendFields(dst []byte, fields []field) []byte {

@@ -4,9 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
-	"os"
 	"slices"
 	"strings"
 
@@ -20,13 +18,10 @@ type socket struct {
 }
 
 // openSockets opens all listeners, or none.
-func openSockets(configs []ListenerConfig, listen func(network, address string) (net.Listener, error)) ([]socket, error) {
-	if listen == nil {
-		listen = net.Listen
-	}
+func (o Options) openSockets() ([]socket, error) {
 	var open []socket
-	for _, c := range configs {
-		s, err := openSocket(c, listen)
+	for _, c := range o.Config.Listeners {
+		s, err := o.openSocket(c)
 		if err != nil {
 			for _, s := range open {
 				s.listener.Close()
@@ -38,67 +33,29 @@ func openSockets(configs []ListenerConfig, listen func(network, address string) 
 	return open, nil
 }
 
-func openSocket(c ListenerConfig, listen func(network, address string) (net.Listener, error)) (s socket, err error) {
+func (o Options) openSocket(c ListenerConfig) (s socket, err error) {
 	if c.TLS != nil {
-		if s.tls, err = serverTLS(*c.TLS); err != nil {
+		if s.tls, err = o.Certificates.TLS(c.Address); err != nil {
 			return s, err
 		}
 	}
+	network, address := "tcp", c.Address
 	if path, ok := strings.CutPrefix(c.Address, "unix:"); ok {
-		if err := removeStale(path); err != nil {
-			return s, err
-		}
-		s.listener, err = listen("unix", path)
+		network, address = "unix", path
+	}
+	if s.listener, err = o.Listen(network, address); err != nil {
 		return s, err
 	}
-	s.listener, err = listen("tcp", c.Address)
-	return s, err
+	if len(c.ProxyProtocol) > 0 {
+		s.listener = newProxiedListener(s.listener, compileTrust(c.ProxyProtocol), o.Logger)
+	}
+	return s, nil
 }
 
-// removeStale removes the socket file of a process that is gone. One that somebody answers on stays, and opening fails.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is there and no socket", path)
-	}
-	if c, err := net.Dial("unix", path); err == nil {
-		c.Close()
-		return nil
-	}
-	return os.Remove(path)
-}
-
-// serverTLS is a listener's TLS: 1.2 with AEAD ciphers or 1.3. The lane adds the protocols.
-func serverTLS(c TLSConfig) (*tls.Config, error) {
-	load := selfSigned
-	if !c.SelfSigned {
-		load = func() (tls.Certificate, error) { return tls.LoadX509KeyPair(c.Cert, c.Key) }
-	}
-	certificate, err := load()
-	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{certificate},
-		MinVersion:   tls.VersionTLS12,
-		CipherSuites: []uint16{
-			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
-		},
-	}, nil
-}
-
-// sameSockets reports which listener a reload would have to change.
+// sameSockets reports which listener a reload would have to change. Certificates are not a matter of sockets.
 func sameSockets(old, now []ListenerConfig) error {
 	same := slices.EqualFunc(old, now, func(a, b ListenerConfig) bool {
-		return a.Address == b.Address && (a.TLS == nil) == (b.TLS == nil) && (a.TLS == nil || *a.TLS == *b.TLS)
+		return a.Address == b.Address && (a.TLS == nil) == (b.TLS == nil) && slices.Equal(a.ProxyProtocol, b.ProxyProtocol)
 	})
 	if !same {
 		return errors.New("listeners changed: they are opened at start only, so restart to change them")

@@ -21,6 +21,12 @@ func (x *exchange) read() bool {
 		return x.refuse(http.StatusMisdirectedRequest, "no site for this host")
 	}
 	x.res.Site = x.site.name
+	if x.challenge() {
+		return false
+	}
+	if x.misdirected() {
+		return x.refuse(http.StatusMisdirectedRequest, "this connection is not for this host")
+	}
 	return x.admit() && x.checkMessage() && x.reduce(host)
 }
 
@@ -83,10 +89,14 @@ func (x *exchange) reduce(host string) bool {
 	x.q.Path, x.q.RawQuery, x.q.HasQuery = path, x.rawQuery, hasQuery
 	x.fields = sentFields{x.r.Header, x.client}
 	x.q.Fields, x.q.HasBody = &x.fields, x.r.ContentLength != 0
+	if x.toHTTPS(path, hasQuery) {
+		return false
+	}
 	if x.route = x.site.match(x.r.Method, path, x.q.Fields); x.route == nil {
 		return x.refuse(http.StatusNotFound, "no route for this path")
 	}
 	x.res.Route = x.route.name
+	x.passChallenges(path)
 	if x.fixed() {
 		return false
 	}

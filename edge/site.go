@@ -34,6 +34,7 @@ type site struct {
 	routes    []*route
 	anyMethod bool
 	gate      gate
+	https     https
 }
 
 // compileSites makes the sites of a configuration that Validate found nothing wrong with; it panics on what Validate
@@ -66,8 +67,9 @@ func (t *sites) add(host string, s *site) {
 
 func compileSite(cfg *SiteConfig, pools map[string]Pool, maxObject int64) *site {
 	s := &site{
-		name:      cfg.name(),
+		name:      cfg.Label(),
 		anyMethod: cfg.Methods == "any",
+		https:     compileHTTPS(cfg.HTTPS),
 		gate: gate{
 			allow:    mustPrefixes(cfg.Allow),
 			deny:     mustPrefixes(cfg.Deny),
@@ -80,8 +82,8 @@ func compileSite(cfg *SiteConfig, pools map[string]Pool, maxObject int64) *site 
 	return s
 }
 
-// name returns the site's label.
-func (c *SiteConfig) name() string {
+// Label is the site in logs, metrics and purges.
+func (c *SiteConfig) Label() string {
 	if len(c.Hosts) > 0 {
 		return cmp.Or(c.Name, c.Hosts[0])
 	}

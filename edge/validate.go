@@ -34,11 +34,7 @@ func (c Config) Validate(origins map[string]bool, report func(path, problem, hin
 	c.Limits.validate(p.under("limits"))
 	c.Timeouts.validate(p.under("timeouts"))
 	c.Log.validate(p.under("log"))
-	for i, s := range c.TrustedProxies {
-		if s != "unix" {
-			validatePrefix(s, p.under("trusted_proxies[%d]", i))
-		}
-	}
+	validatePeers(c.TrustedProxies, p, "trusted_proxies")
 	if c.ID != "" && !isStructuredToken(c.ID) {
 		p("id", strconv.Quote(c.ID)+" is no token", "letters, digits, dots and hyphens, a letter first")
 	}
@@ -59,6 +55,7 @@ func validateListeners(listeners []ListenerConfig, p problems) {
 		if l.TLS != nil {
 			l.TLS.validate(at.under("tls"))
 		}
+		validatePeers(l.ProxyProtocol, at, "proxy_protocol")
 	}
 }
 
@@ -86,12 +83,11 @@ func (c *TLSConfig) validate(p problems) {
 	switch {
 	case c.SelfSigned && (c.Cert != "" || c.Key != ""):
 		p("self_signed", "contradicts cert and key", "one or the other")
-	case c.SelfSigned:
-	case c.Cert == "" && c.Key == "":
-		p("", "names no certificate", "cert and key, or self_signed: true")
-	case c.Cert == "":
+	case c.Internal && (c.Cert != "" || c.Key != "" || c.SelfSigned):
+		p("internal", "contradicts cert and key, and self_signed", "one of them")
+	case c.Cert == "" && c.Key != "":
 		p("cert", "is missing beside key", "the PEM file of the certificate, leaf first")
-	case c.Key == "":
+	case c.Cert != "" && c.Key == "":
 		p("key", "is missing beside cert", "the PEM file of the certificate's key")
 	}
 }
@@ -103,10 +99,10 @@ func validateSites(sites []SiteConfig, origins map[string]bool, p problems) {
 	names, hosts, fallback := map[string]int{}, map[string]int{}, -1
 	for i := range sites {
 		s, at := &sites[i], p.under("sites[%d]", i)
-		if first, ok := names[s.name()]; ok {
-			at("name", fmt.Sprintf("%q is the name of sites[%d] too", s.name(), first), "logs, metrics and purges tell sites apart by name")
+		if first, ok := names[s.Label()]; ok {
+			at("name", fmt.Sprintf("%q is the name of sites[%d] too", s.Label(), first), "logs, metrics and purges tell sites apart by name")
 		} else {
-			names[s.name()] = i
+			names[s.Label()] = i
 		}
 		if s.Default && fallback >= 0 {
 			at("default", fmt.Sprintf("sites[%d] is the default already", fallback), "at most one site")
@@ -173,7 +169,24 @@ func (c *SiteConfig) validate(origins map[string]bool, p problems) {
 	if c.Cache != nil {
 		c.Cache.Validate(p.under("cache"))
 	}
+	c.HTTPS.HSTS.validate(p.under("https.hsts"))
 	c.validateRoutes(origins, p)
+}
+
+// preloadAge is the least that the browsers' built-in lists take.
+const preloadAge = 365 * 24 * time.Hour
+
+func (c HSTSConfig) validate(p problems) {
+	switch {
+	case c.MaxAge == nil:
+		if c.Subdomains || c.Preload {
+			p("max_age", "is missing", "how long browsers are to remember, such as 180d")
+		}
+	case *c.MaxAge < 0:
+		p("max_age", "is negative", "0 makes browsers forget")
+	case c.Preload && (*c.MaxAge < preloadAge || !c.Subdomains):
+		p("preload", "the lists want max_age: 365d or more, and subdomains: true", "")
+	}
 }
 
 func validateOrigin(name string, origins map[string]bool, p problems) {
@@ -186,6 +199,15 @@ func validateOrigin(name string, origins map[string]bool, p problems) {
 func validateName(name string, p problems) {
 	if name != "" && !isToken(name) {
 		p("name", strconv.Quote(name)+" is no label", "letters, digits, dots, hyphens and underscores")
+	}
+}
+
+// validatePeers checks a list of addresses and prefixes, in which "unix" may stand for whoever may open a unix socket.
+func validatePeers(list []string, p problems, key string) {
+	for i, s := range list {
+		if s != "unix" {
+			validatePrefix(s, p.under("%s[%d]", key, i))
+		}
 	}
 }
 

@@ -70,7 +70,14 @@ func TestValidate(t *testing.T) {
 		{"address twice", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Listeners[5].Address = ":80" }, "listeners[5].address"},
 		{"cert alone", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Listeners[4].TLS.Key = "" }, "listeners[4].tls.key"},
 		{"key alone", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Listeners[4].TLS.Cert = "" }, "listeners[4].tls.cert"},
-		{"no certificate", func(c *Config, _ *SiteConfig, _ *RouteConfig) { *c.Listeners[4].TLS = TLSConfig{} }, "listeners[4].tls"},
+		{"two kinds of made ones", func(c *Config, _ *SiteConfig, _ *RouteConfig) {
+			c.Listeners[4].TLS = &TLSConfig{Internal: true, SelfSigned: true}
+		}, "listeners[4].tls.internal"},
+		{"hsts of no age", func(_ *Config, s *SiteConfig, _ *RouteConfig) { s.HTTPS.HSTS.Subdomains = true }, "sites[0].https.hsts.max_age"},
+		{"hsts too short for a list", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			age := time.Hour
+			s.HTTPS.HSTS = HSTSConfig{MaxAge: &age, Subdomains: true, Preload: true}
+		}, "sites[0].https.hsts.preload"},
 		{"two certificates", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Listeners[4].TLS.SelfSigned = true }, "listeners[4].tls.self_signed"},
 
 		{"trusted name", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.TrustedProxies[1] = "proxy.test" }, "trusted_proxies[1]"},

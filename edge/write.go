@@ -22,6 +22,7 @@ func (x *exchange) head(status int) {
 // sending notes that the final head is on its way.
 func (x *exchange) sending(status int) {
 	x.sent, x.res.Status = true, status
+	x.addHSTS()
 	x.res.First = x.clock.Now().Mono.Sub(x.start)
 }
 

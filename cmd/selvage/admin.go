@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
+	"selvage/tlsmgr"
 )
 
 // admin serves the admin endpoints: on a unix socket to whoever may open it, on TCP to whoever has the token, and the two
@@ -29,6 +30,8 @@ type admin struct {
 	disk    *cache.Disk            // nil without a disk tier
 	purge   func(url string) error // puts a hard purge of a purge URL in force
 	log     *slog.Logger
+	// certificates tells of those that can run out.
+	certificates func() []tlsmgr.Status
 
 	doors []door // owned by the caller until Run, then by Run
 }
@@ -116,6 +119,7 @@ func (a *admin) endpoints() http.Handler {
 	mux.HandleFunc("POST /v1/reload", wantJSON(a.serveReload))
 	mux.HandleFunc("GET /v1/origins", func(w http.ResponseWriter, _ *http.Request) { a.answerJSON(w, http.StatusOK, a.origins()) })
 	a.cacheEndpoints(mux)
+	mux.HandleFunc("GET /v1/certificates", a.serveCertificates)
 	return mux
 }
 

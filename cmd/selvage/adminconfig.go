@@ -38,7 +38,7 @@ func validateAddress(path, address string, report func(path, problem, hint strin
 // token reads the bearer token from where the configuration says it is. Its errors do not hold what was configured: it
 // may be the token itself, put in the wrong place.
 func (c AdminConfig) token(m machine) (string, error) {
-	text, err := c.secret(m)
+	text, err := m.secret(c.Token)
 	if err != nil {
 		return "", err
 	}
@@ -50,22 +50,3 @@ func (c AdminConfig) token(m machine) (string, error) {
 
 // minTokenBytes makes guessing hopeless even for a token of hexadecimal digits.
 const minTokenBytes = 16
-
-func (c AdminConfig) secret(m machine) (string, error) {
-	kind, where, _ := strings.Cut(c.Token, ":")
-	switch kind {
-	case "env":
-		text, ok := m.env(where)
-		if !ok {
-			return "", fmt.Errorf("the environment variable %s is not set", where)
-		}
-		return text, nil
-	case "file":
-		text, err := m.read(where)
-		if err != nil {
-			return "", fmt.Errorf("read the token: %w", err)
-		}
-		return string(text), nil
-	}
-	return "", fmt.Errorf("is not where a token is; write env:NAME or file:/path, never the token itself")
-}

@@ -8,6 +8,7 @@ import (
 	"selvage/cache"
 	"selvage/edge"
 	"selvage/origin"
+	"selvage/tlsmgr"
 )
 
 // fileVersion is the only version of the file format there is.
@@ -28,13 +29,15 @@ type File struct {
 	Include []string                 `yaml:"include"`
 	Origins map[string]origin.Config `yaml:"origins"`
 	Admin   AdminConfig              `yaml:"admin"`
+	TLS     tlsmgr.Config            `yaml:"tls"`
+	Sites   []siteConfig             `yaml:"sites"` // in place of edge.Config's: see edgeConfig
 	edge.Config
 }
 
 // fragment is an included file.
 type fragment struct {
 	Origins map[string]origin.Config `yaml:"origins"`
-	Sites   []edge.SiteConfig        `yaml:"sites"`
+	Sites   []siteConfig             `yaml:"sites"`
 }
 
 // AdminConfig says where the admin endpoints listen.
@@ -54,7 +57,7 @@ type AdminConfig struct {
 
 // DefaultFile is a file that says nothing.
 func DefaultFile() File {
-	return File{Version: fileVersion, Config: edge.DefaultConfig()}
+	return File{Version: fileVersion, TLS: tlsmgr.DefaultConfig(), Config: edge.DefaultConfig()}
 }
 
 // Bounds of the memory tier.
@@ -88,7 +91,9 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 		origins[name] = true
 		o.Validate(below("origins."+name, report))
 	}
-	f.Config.Validate(origins, report)
+	f.edgeConfig().Validate(origins, report)
+	f.validateSites(report)
+	f.TLS.Validate(below("tls", report))
 	f.Admin.validate(m, below("admin", report))
 }
 

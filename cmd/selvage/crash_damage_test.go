@@ -67,8 +67,8 @@ func cutFile(t *testing.T, name string, size int64) {
 	}
 }
 
-// testDamages damages every kind of file in every way between two processes. No wrong byte is served and no process ends;
-// what cannot be told from the file that is damaged is fetched again.
+// testDamages damages every kind of file in every way between two processes. No wrong byte is served, nothing that was purged
+// comes back, and no process ends; what cannot be told from the file that is damaged is fetched again.
 func testDamages(t *testing.T, binary string) {
 	size := crashSizes()
 	origin, url := newPageOrigin(t)
@@ -76,7 +76,7 @@ func testDamages(t *testing.T, binary string) {
 	var sum tally
 	noticed := 0
 	for range size.damages {
-		for _, kind := range []string{"*.seg", "index", "identity"} {
+		for _, kind := range damagedKinds {
 			for _, d := range damages {
 				fillCache(t, g, origin, size.pages)
 				d.do(t, filepath.Join(g.cache, kind))
@@ -95,8 +95,10 @@ func testDamages(t *testing.T, binary string) {
 	if noticed == 0 {
 		t.Error("no process noticed any damage")
 	}
-	t.Logf("%d damages: %v; damage spoken of in %d lines", size.damages*3*len(damages), &sum, noticed)
+	t.Logf("%d damages: %v; damage spoken of in %d lines", size.damages*len(damagedKinds)*len(damages), &sum, noticed)
 }
+
+var damagedKinds = []string{"*.seg", "index", "identity", "purges"}
 
 // askCache has a process show all that it finds in its cache.
 func askCache(t *testing.T, g *program, origin *pageOrigin, pages int) (*visitors, *process) {
@@ -116,6 +118,9 @@ func fillCache(t *testing.T, g *program, origin *pageOrigin, pages int) {
 	p := g.startReady(t)
 	v := newVisitors(p, origin, pages)
 	v.sweep(false)
+	if err := v.purge(rand.IntN(pages)); err != nil {
+		t.Error(err)
+	}
 	if rand.IntN(2) == 0 {
 		p.stop()
 	} else {

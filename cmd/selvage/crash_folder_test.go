@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,13 +43,13 @@ func remount(t *testing.T, root, option string) {
 // testFullDisk has a disk that is full before the limit is reached: first of what the cache itself holds, then of the bytes of
 // somebody who takes whatever comes free. Every answer is right, and the tier recovers once there is room.
 func testFullDisk(t *testing.T, binary string) {
-	size, limit, pages := "16m", "64MiB", 100 // about 30 MiB
+	pages := 300 // about 90 MiB
 	if soaking() {
-		size, limit, pages = "64m", "256MiB", 1000
+		pages = 1000
 	}
-	root := smallDisk(t, size)
+	root := smallDisk(t, "64m")
 	origin, url := newPageOrigin(t)
-	g := newProgram(t, binary, url, filepath.Join(root, "cache"), limit)
+	g := newProgram(t, binary, url, filepath.Join(root, "cache"), "256MiB")
 	p := g.startReady(t)
 	v := newVisitors(p, origin, pages)
 	v.sweep(false)
@@ -192,6 +193,134 @@ func testRemoved(t *testing.T, binary string) {
 	}
 }
 
+// testReplaced moves the directory away while the process runs, and has another process use one in its place. Neither takes
+// notice of the other, and the first one goes on where it was when its directory is back.
+func testReplaced(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 100) // more than it holds
+	v.sweep(false)
+	away := g.cache + ".away"
+	if err := os.Rename(g.cache, away); err != nil {
+		t.Fatal(err)
+	}
+	q := newProgram(t, binary, url, g.cache, "16MiB").startReady(t)
+	w := newVisitors(q, origin, 24)
+	w.sweep(false)
+	v.sweep(false)
+	w.sweep(false)
+	q.stop()
+	for _, each := range []*process{p, q} {
+		each.healthy()
+	}
+	q.unharmed()
+	if !p.said.holds("cannot use the disk") {
+		t.Errorf("the program does not say that its directory is gone:\n%s", p.said)
+	}
+	if err := errors.Join(os.Rename(g.cache, g.cache+".other"), os.Rename(away, g.cache)); err != nil {
+		t.Fatal(err)
+	}
+	p.wantDiskSoon()
+	v.sweep(false)
+	p.stop()
+	p.healthy()
+	g.agree(t)
+}
+
+// testPermissionLost takes the right to write from a process that runs, and gives it back.
+func testPermissionLost(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	if err := os.Mkdir(g.cache, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	g.asNobody(t)
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 100)
+	v.sweep(false)
+	if err := os.Chmod(g.cache, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	v.sweep(false)
+	v.sweep(false)
+	p.wantNoDisk("permission denied")
+	if err := os.Chmod(g.cache, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.wantDiskSoon()
+	v.sweep(false)
+	p.stop()
+	p.healthy()
+	g.agree(t)
+}
+
+// asNobody has the program run by a user whom permissions bind, if this one may do everything.
+func (g *program) asNobody(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return
+	}
+	g.user = &syscall.Credential{Uid: 65534, Gid: 65534}
+	for _, folder := range []string{g.folder, g.cache} {
+		if err := os.Chown(folder, 65534, 65534); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+	letThrough(t, filepath.Dir(g.cache))
+}
+
+// letThrough lets others pass through the test's folders.
+func letThrough(t *testing.T, folder string) {
+	t.Helper()
+	for up := folder; up != os.TempDir() && up != "/"; up = filepath.Dir(up) {
+		if err := os.Chmod(up, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// testFewDescriptors has so few of them that clients leave none for the disk. Every answer is right, and the tier recovers.
+func testFewDescriptors(t *testing.T, binary string) {
+	origin, url := newPageOrigin(t)
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "64MiB")
+	g.wrap = []string{"/bin/sh", "-c", `ulimit -n 40; exec "$0" "$@"`}
+	p := g.startReady(t)
+	v := newVisitors(p, origin, 24)
+	v.sweep(false)
+	var idle []net.Conn
+	for range 40 {
+		if c, err := net.Dial("tcp", p.address); err == nil {
+			idle = append(idle, c)
+		}
+	}
+	v.pages = 150
+	v.sweep(false)
+	for _, c := range idle {
+		c.Close()
+	}
+	p.wantDiskSoon()
+	v.sweep(false)
+	p.stop()
+	p.healthy()
+	t.Logf("%v; %d times out of descriptors", &v.tally, p.said.count("too many open files"))
+	g.agree(t)
+}
+
+// testForeign has directories named that hold somebody's files. The program refuses them and changes nothing.
+func testForeign(t *testing.T, binary string) {
+	_, url := newPageOrigin(t)
+	folder := t.TempDir()
+	letter := filepath.Join(folder, "letter.txt")
+	writeFile(t, letter, []byte("dear reader"))
+	refused(t, newProgram(t, binary, url, folder, "16MiB"), "letter.txt")
+	if got := string(readFile(t, letter)); got != "dear reader" {
+		t.Errorf("the letter reads %q now", got)
+	}
+	wantMode(t, letter, 0o600)
+	refused(t, newProgram(t, binary, url, letter, "16MiB"), "not a directory")
+}
+
 // testInUse starts a second process on a directory: it is refused, and the first one does not notice.
 func testInUse(t *testing.T, binary string) {
 	origin, url := newPageOrigin(t)
@@ -295,12 +424,7 @@ func noPermission(t *testing.T, binary string, origin *pageOrigin, url string) {
 		t.Fatal(err)
 	}
 	g := newProgram(t, binary, url, filepath.Join(closed, "cache"), "16MiB")
-	if os.Geteuid() == 0 { // who may do everything
-		g.user = &syscall.Credential{Uid: 65534, Gid: 65534}
-		if err := os.Chown(g.folder, 65534, 65534); err != nil {
-			t.Fatal(err)
-		}
-	}
+	g.asNobody(t)
 	p := g.startReady(t)
 	v := newVisitors(p, origin, 24)
 	v.sweep(false)

@@ -24,13 +24,14 @@ type crashSize struct {
 	damages int   // times that every kind of damage is done
 	pages   int   // at the origin; in a soak more than the disk tier holds
 	load    int64 // bytes asked for before a kill, at most
+	records int   // on the disk at a start
 }
 
 func crashSizes() crashSize {
 	if soaking() {
-		return crashSize{kills: 220, damages: 10, pages: 200, load: 128 << 20}
+		return crashSize{kills: 220, damages: 10, pages: 200, load: 128 << 20, records: 1_000_000}
 	}
-	return crashSize{kills: 5, damages: 1, pages: 12, load: 16 << 20}
+	return crashSize{kills: 5, damages: 1, pages: 12, load: 16 << 20, records: 20_000}
 }
 
 func TestCrash(t *testing.T) {
@@ -43,7 +44,9 @@ func TestCrash(t *testing.T) {
 		test func(t *testing.T, binary string)
 	}{ // the longest first
 		{"damage", testDamages}, {"full disk", testFullDisk}, {"kill", testKills}, {"links", testLinks},
-		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"removed", testRemoved}, {"in use", testInUse},
+		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"permission lost", testPermissionLost},
+		{"few descriptors", testFewDescriptors}, {"removed", testRemoved}, {"replaced", testReplaced}, {"in use", testInUse},
+		{"foreign", testForeign}, {"start", testStart},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()

@@ -100,7 +100,7 @@ func (d *demo) file() *File {
 	to := origin.DefaultConfig()
 	to.URLs = []string{"http://" + d.origin.Addr().String()}
 	f.Origins = map[string]origin.Config{"demo": to}
-	f.Sites = []edge.SiteConfig{{Name: "demo", Default: true, Origin: "demo"}}
+	f.Sites = []siteConfig{{SiteConfig: edge.SiteConfig{Name: "demo", Default: true, Origin: "demo"}}}
 	return &f
 }
 

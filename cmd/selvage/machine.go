@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"os"
@@ -23,6 +25,27 @@ type machine struct {
 
 func thisMachine() machine {
 	return machine{env: os.LookupEnv, read: os.ReadFile, glob: filepath.Glob, memoryLimit: limitMemory()}
+}
+
+// secret reads what the configuration only points at: env:NAME or file:/path. Its errors do not hold what was configured: it
+// may be the secret itself, put in the wrong place.
+func (m machine) secret(at string) (string, error) {
+	kind, where, _ := strings.Cut(at, ":")
+	switch kind {
+	case "env":
+		text, ok := m.env(where)
+		if !ok {
+			return "", fmt.Errorf("the environment variable %s is not set", where)
+		}
+		return text, nil
+	case "file":
+		text, err := m.read(where)
+		if err != nil {
+			return "", fmt.Errorf("read the secret: %w", err)
+		}
+		return string(text), nil
+	}
+	return "", errors.New("is not where a secret is; write env:NAME or file:/path, never the secret itself")
 }
 
 // limitMemory sets the runtime's memory limit from the cgroup, unless GOMEMLIMIT is set, and returns what this process may

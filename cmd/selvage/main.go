@@ -8,6 +8,8 @@
 //	selvage cache ls | stat | scrub | rm URL     look into the disk tier of the running node
 //	selvage cache ls --path DIR                  the same in the folder of a node that is stopped
 //	selvage origin ls                            what the upstreams of the running node are doing
+//	selvage cert ls                              the running node's certificates, and those it waits for
+//	selvage cert root                            the root of the node's own CA, for those who are to trust it
 //	selvage version
 //
 // Exit codes: 0 done, 1 failed (also: a scrub has found damage), 2 the command line or the configuration is wrong.
@@ -16,7 +18,7 @@
 // force); SIGUSR1 reopens the access log.
 //
 // Admin endpoints, on a unix socket and, with a token, on TCP: GET /livez, GET /readyz, GET /metrics, POST /v1/reload,
-// GET /v1/origins.
+// GET /v1/origins, GET /v1/certificates.
 // Of the disk tier: GET /v1/cache (a line of JSON for every stored response), GET /v1/cache/stat, POST /v1/cache/scrub (lines
 // of progress, then the report), DELETE /v1/cache?url=HOST/PATH?QUERY. A POST wants Content-Type: application/json.
 package main
@@ -45,6 +47,7 @@ type commands struct {
 	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
 	Cache   cacheCommand   `cmd:"" help:"Look into the disk tier, check it, remove from it."`
 	Origin  originCommand  `cmd:"" help:"Look at the upstreams of the running node."`
+	Cert    certCommand    `cmd:"" help:"Look at this node's certificates."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
 

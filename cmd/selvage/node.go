@@ -13,12 +13,14 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
 	"selvage/edge"
 	"selvage/origin"
 	"selvage/purge"
+	"selvage/tlsmgr"
 )
 
 // node is the rooms, wired: a running Selvage, and what signals and the admin listener do to it.
@@ -30,6 +32,7 @@ type node struct {
 	journal *purge.Journal
 	store   *cache.Store
 	edge    *edge.Edge
+	certs   *tlsmgr.Manager
 	admin   *admin
 	abort   func() // ends the process at once
 
@@ -40,11 +43,14 @@ type node struct {
 	pools map[string]*origin.Pool // of file; guarded by mu
 }
 
-// listenFunc opens a socket; nil is net.Listen.
+// listenFunc opens a socket; nil is that of sockets without any from systemd.
 type listenFunc func(network, address string) (net.Listener, error)
 
 // newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
 func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (*node, error) {
+	if listen == nil {
+		listen = new(sockets).listen
+	}
 	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
 	if err := n.open(f, listen); err != nil {
 		n.close()
@@ -61,6 +67,9 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	if n.journal, err = openJournal(f.Disk, n.log); err != nil {
 		return err
 	}
+	if n.certs, err = openCertificates(f, n.machine, n.log); err != nil {
+		return err
+	}
 	clock, journal := cache.SystemClock(), n.journal
 	if n.store, err = cache.NewStore(cache.StoreConfig{
 		MaxBytes: f.Memory, Disk: f.Disk, Logger: n.log,
@@ -70,7 +79,7 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), origins: n.origins,
+		disk: n.store.Disk(), origins: n.origins, certificates: n.certs.Certificates,
 		purge: func(url string) error {
 			_, err := journal.Add(purge.Entry{Kind: cache.Hard, URLs: []string{url}})
 			return err
@@ -80,10 +89,19 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 		return err
 	}
 	n.edge, err = edge.New(edge.Options{
-		Config: f.Config, Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
-		Version: thisBuild().Version, Listen: listen,
+		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
+		Version: thisBuild().Version, Certificates: n.certs, Listen: listen,
 	})
 	return err
+}
+
+// openCertificates makes the certificates, or reads them.
+func openCertificates(f *File, m machine, log *slog.Logger) (*tlsmgr.Manager, error) {
+	folder := stateFolder(f.TLS.State, m.env, os.Geteuid())
+	return tlsmgr.New(tlsmgr.Options{
+		Config: f.TLS, Listeners: f.tlsListeners(), Sites: f.tlsSites(), Storage: tlsmgr.NewFolder(folder), Secret: m.secret,
+		Logger: log,
+	})
 }
 
 // openJournal opens the purge journal beside the disk tier: what outlives the process has to remember what was purged of it.
@@ -144,6 +162,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
 		"memory_limit", formatSize(n.machine.memoryLimit))
 	n.runPools(n.pools, nil)
+	tellSystemd(n.log, daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
 	writing, settle := context.WithCancel(context.Background())
 	defer settle()
@@ -157,6 +176,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	g.Go(func() error { return n.store.Run(writing) })
 	g.Go(func() error { return n.journal.Run(writing) })
 	g.Go(func() error { return n.store.Sweep(serving, n.journal.Changed()) })
+	g.Go(func() error { return n.certs.Run(alive) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
 		n.obey(alive, signals, drain)
@@ -198,6 +218,7 @@ func (n *node) obey(ctx context.Context, signals <-chan os.Signal, drain func())
 				return
 			}
 			draining = true
+			tellSystemd(n.log, daemon.SdNotifyStopping)
 			n.log.Info("draining: no new connections; a second signal ends at once", "signal", s.String())
 			drain()
 		}
@@ -244,15 +265,23 @@ func (n *node) apply() (*File, error) {
 	if f.Memory != n.file.Memory || f.Disk != n.file.Disk || !reflect.DeepEqual(f.Admin, n.file.Admin) {
 		return nil, errors.New("memory, disk or admin changed: they are set at start only, so restart to change them")
 	}
+	if f.TLS.State != n.file.TLS.State {
+		return nil, errors.New("tls.state changed: it is opened at start only, so restart to change it")
+	}
+	certify, err := n.certs.Prepare(f.TLS, f.tlsListeners(), f.tlsSites())
+	if err != nil {
+		return nil, err
+	}
 	pools, err := openPools(f.Origins, n.file.Origins, n.pools, n.log)
 	if err != nil {
 		return nil, err
 	}
-	if err := n.edge.Reload(f.Config, forEdge(pools)); err != nil {
+	if err := n.edge.Reload(f.edgeConfig(), forEdge(pools)); err != nil {
 		closePools(pools, n.pools)
 		return nil, err
 	}
 	n.runPools(pools, n.pools)
+	certify()
 	closePools(n.pools, pools) // requests under way keep theirs until they are done
 	n.file, n.pools = f, pools
 	return f, nil

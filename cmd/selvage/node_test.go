@@ -53,6 +53,7 @@ type testNode struct {
 	*node
 	t       *testing.T
 	folder  string
+	listen  string // the file's listeners
 	origin  string
 	signals chan os.Signal
 	done    chan error
@@ -63,12 +64,18 @@ func startNode(t *testing.T) *testNode { return startNodeWith(t, "") }
 // startNodeWith starts a node with more in its file.
 func startNodeWith(t *testing.T, more string) *testNode {
 	t.Helper()
+	return startNodeOn(t, `[{address: "127.0.0.1:0"}, {address: "localhost:0", tls: {}}]`, more)
+}
+
+// startNodeOn starts a node with listeners of its own: one for http, one with TLS.
+func startNodeOn(t *testing.T, listen, more string) *testNode {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		io.WriteString(w, "from the origin")
 	}))
 	t.Cleanup(server.Close)
-	tn := &testNode{t: t, folder: socketFolder(t), origin: server.URL, signals: make(chan os.Signal), done: make(chan error)}
+	tn := &testNode{t: t, folder: socketFolder(t), listen: listen, origin: server.URL, signals: make(chan os.Signal), done: make(chan error)}
 	tn.write(more)
 	f, err := LoadFile(tn.path("selvage.yaml"), testMachine())
 	if err != nil {
@@ -89,14 +96,14 @@ func (tn *testNode) write(more string) {
 	tn.t.Helper()
 	text := fmt.Sprintf(`
 version: 1
-listeners: [{address: "127.0.0.1:0"}]
+listeners: %s
 log: {format: json, file: %s}
 admin: {socket: %s}
 origins: {app: {urls: [%q]}}
 sites:
   - default: true
     origin: app
-%s`, tn.path("access.log"), tn.path("admin.sock"), tn.origin, more)
+%s`, tn.listen, tn.path("access.log"), tn.path("admin.sock"), tn.origin, more)
 	if err := os.WriteFile(tn.path("selvage.yaml"), []byte(text), 0o600); err != nil {
 		tn.t.Fatal(err)
 	}

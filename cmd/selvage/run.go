@@ -3,12 +3,15 @@ package main
 import (
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
 
 	"selvage/edge"
 	"selvage/origin"
+	"selvage/tlsmgr"
 )
 
 // runCommand is `selvage run`.
@@ -42,16 +45,21 @@ func (k *runCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
-	log.Warn("https has a certificate made just now that no client trusts; a file can name a real one", "address", f.Listeners[1].Address)
+	k.explain(f, log)
 	return serve(f, "", c, log)
 }
 
 // serve runs a node of f, whose name is that of the file it came from, if any.
 func serve(f *File, name string, c console, log *slog.Logger) error {
-	n, err := newNode(f, name, c.machine, log, nil)
+	sockets, err := inheritSockets()
 	if err != nil {
 		return err
 	}
+	n, err := newNode(f, name, c.machine, log, sockets.listen)
+	if err != nil {
+		return err
+	}
+	sockets.closeUnused(log)
 	return n.run(catchSignals())
 }
 
@@ -69,7 +77,7 @@ func (k *runCommand) file(m machine) (*File, error) {
 	f.Admin.Socket = k.Socket
 	f.Listeners = []edge.ListenerConfig{
 		{Address: orDefault(k.HTTP, ":80")},
-		{Address: orDefault(k.HTTPS, ":443"), TLS: &edge.TLSConfig{SelfSigned: true}},
+		{Address: orDefault(k.HTTPS, ":443"), TLS: &edge.TLSConfig{}},
 	}
 	to := origin.DefaultConfig()
 	to.URLs = []string{strings.TrimSuffix(k.To, "/")}
@@ -78,8 +86,34 @@ func (k *runCommand) file(m machine) (*File, error) {
 		to.Host = authority
 	}
 	f.Origins = map[string]origin.Config{"origin": to}
-	f.Sites = []edge.SiteConfig{{Hosts: []string{k.From}, Origin: "origin"}}
+	site := siteConfig{SiteConfig: edge.SiteConfig{Hosts: []string{k.From}, Origin: "origin"}}
+	if k.orders() {
+		f.TLS.ACME.AcceptTerms = true
+	} else {
+		site.TLS.Issuer = "internal"
+	}
+	f.Sites = []siteConfig{site}
 	return &f, f.checkFlags(m)
+}
+
+// orders reports whether the site's certificate can come from a CA that the world trusts: it has a public name, and a
+// listener that is not for this machine alone.
+func (k *runCommand) orders() bool {
+	host, _, _ := net.SplitHostPort(k.HTTPS)
+	address, err := netip.ParseAddr(host)
+	loopback := host == "localhost" || err == nil && address.IsLoopback()
+	return tlsmgr.Public(k.From) && !loopback
+}
+
+// explain says what the flags have decided about certificates.
+func (k *runCommand) explain(f *File, log *slog.Logger) {
+	if k.orders() {
+		log.Info("the certificate is ordered from a public CA, whose terms of service this accepts; the name has to lead here, on ports 80 and 443",
+			"name", k.From, "directory", f.TLS.ACME.Directory)
+		return
+	}
+	log.Info("the certificate is this node's own: no public CA can certify that name or reach that address; `selvage cert root` prints what to trust",
+		"name", k.From)
 }
 
 func orDefault(value, otherwise string) string {

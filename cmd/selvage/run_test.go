@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"selvage/edge"
 )
 
 // TestFileFromFlags: --from and --to are a file of one site and one origin.
@@ -21,8 +23,40 @@ func TestFileFromFlags(t *testing.T) {
 		if got.URLs[0] != row.url || got.Host != row.host {
 			t.Errorf("--to %s: URL %s, Host %q, want %s, %q", row.to, got.URLs[0], got.Host, row.url, row.host)
 		}
-		if f.Listeners[0].Address != ":80" || f.Listeners[1].Address != ":443" || !f.Listeners[1].TLS.SelfSigned {
+		if f.Listeners[0].Address != ":80" || f.Listeners[1].Address != ":443" || *f.Listeners[1].TLS != (edge.TLSConfig{}) {
 			t.Errorf("--to %s: listeners %+v", row.to, f.Listeners)
+		}
+	}
+}
+
+// TestCertificateFromFlags: a public name on a public address gets a certificate from a public CA, with the redirect and HSTS
+// that go with one; any other gets one of the node's own, and neither.
+func TestCertificateFromFlags(t *testing.T) {
+	for _, row := range []struct {
+		from, https string
+		ordered     bool
+	}{
+		{"example.com", "", true},
+		{"example.com", "192.0.2.1:443", true},
+		{"example.com", "127.0.0.1:8443", false},
+		{"example.com", "localhost:8443", false},
+		{"example.com", "[::1]:8443", false},
+		{"localhost", "", false},
+		{"site.test", "", false},
+		{"192.0.2.1", "", false},
+	} {
+		f, err := (&runCommand{From: row.from, HTTPS: row.https, To: "http://192.0.2.1:3000"}).file(testMachine())
+		if err != nil {
+			t.Errorf("--from %s: %v", row.from, err)
+			continue
+		}
+		site := f.edgeConfig().Sites[0]
+		if f.TLS.ACME.AcceptTerms != row.ordered || (f.Sites[0].TLS.Issuer == "internal") == row.ordered {
+			t.Errorf("--from %s --https %s: terms accepted %v, issuer %q, want ordered %v",
+				row.from, row.https, f.TLS.ACME.AcceptTerms, f.Sites[0].TLS.Issuer, row.ordered)
+		}
+		if redirect := site.HTTPS.Redirect; (redirect != nil && *redirect) != row.ordered || (site.HTTPS.HSTS.MaxAge != nil) != row.ordered {
+			t.Errorf("--from %s --https %s: https %+v, want both only for an ordered one", row.from, row.https, site.HTTPS)
 		}
 	}
 }

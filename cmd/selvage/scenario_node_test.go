@@ -13,6 +13,7 @@ import (
 	"selvage/edge"
 	"selvage/origin"
 	"selvage/purge"
+	"selvage/tlsmgr"
 )
 
 // selvage is the node itself, put together as `run` does it, on the memory network.
@@ -20,6 +21,7 @@ type selvage struct {
 	network *memoryNetwork
 	logger  *slog.Logger
 	edge    *edge.Edge
+	certs   *tlsmgr.Manager
 	store   *cache.Store
 	pools   []*origin.Pool // all that were ever made
 	cancel  context.CancelFunc
@@ -39,13 +41,18 @@ func startSelvage(n *memoryNetwork, config string) (subject, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.certs, err = tlsmgr.New(tlsmgr.Options{
+		Config: file.TLS, Listeners: file.tlsListeners(), Sites: file.tlsSites(), Logger: s.logger,
+	}); err != nil {
+		return nil, err
+	}
 	clock, journal := cache.SystemClock(), purge.NewJournal()
 	if s.store, err = cache.NewStore(cache.StoreConfig{MaxBytes: file.Memory}, clock, journal); err != nil {
 		return nil, err
 	}
 	s.edge, err = edge.New(edge.Options{
-		Config: file.Config, Pools: pools, Store: s.store, Journal: journal, Clock: clock, Logger: s.logger,
-		Version: "scenario", Listen: n.Listen,
+		Config: file.edgeConfig(), Pools: pools, Store: s.store, Journal: journal, Clock: clock, Logger: s.logger,
+		Version: "scenario", Certificates: s.certs, Listen: n.Listen,
 	})
 	if err != nil {
 		s.store.Close()
@@ -70,7 +77,7 @@ func (s *selvage) load(config string) (*File, error) {
 func (s *selvage) makePools(file *File) (map[string]edge.Pool, error) {
 	pools := make(map[string]edge.Pool)
 	for name, c := range file.Origins {
-		p, err := origin.New(name, c, s.network.Dial, s.logger)
+		p, err := origin.New(name, c, origin.Network{Dial: s.network.Dial}, s.logger)
 		if err != nil {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}
@@ -90,7 +97,15 @@ func (s *selvage) reload(config string) error {
 	if err != nil {
 		return err
 	}
-	return s.edge.Reload(file.Config, pools)
+	certify, err := s.certs.Prepare(file.TLS, file.tlsListeners(), file.tlsSites())
+	if err != nil {
+		return err
+	}
+	if err := s.edge.Reload(file.edgeConfig(), pools); err != nil {
+		return err
+	}
+	certify()
+	return nil
 }
 
 func (s *selvage) metrics() http.Handler { return s.edge.Metrics() }

@@ -53,12 +53,31 @@ func (w *writer) empty(s *segment, keep func(*Record) bool) {
 	all := w.dependents(s)
 	slices.SortFunc(all, byLocation)
 	for _, p := range all {
-		if p.flags&removed == 0 && !w.rescue(s, p, keep) {
+		if p.flags&(removed|leaving) == 0 && !w.rescue(s, p, keep) {
 			break
 		}
 	}
 	w.flush()
+	for _, p := range all {
+		if p.at.segment() != s.number {
+			w.disown(p)
+		}
+	}
+	w.flush()
 	w.drop(s)
+}
+
+// disown forgets a record that is about to lose its body, if it has not moved. Its commit block, in a later segment, would mean
+// nothing then, and an older record of the name, written while this body was, would count.
+func (w *writer) disown(p placed) {
+	if s, ok := w.t.table.find(p.id); !ok || s.at != p.at {
+		return
+	}
+	c, err := w.t.readCommit(p.slot)
+	if err != nil || c.id() != p.id {
+		return
+	}
+	w.forget(p.id, p.at, c.Name)
 }
 
 // dependents returns the slots of all records with a part in a segment. It looks at the whole table, which costs about as

@@ -446,6 +446,43 @@ func TestForgottenOutlivesItsSegment(t *testing.T) {
 	}
 }
 
+// A record may die with the first of its segments while an older one of its name, which was written between its first block and
+// its last, still stands. That one stays superseded, with the index and without.
+func TestSupersededStaysSoWhenTheNewerIsEvicted(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	newer, body := record(1, 300_000)
+	w := begin(t, r, newer)
+	body = feed(t, w, body, 200_000)
+	r.sync()
+	for n := 10; n < 13; n++ {
+		rec, body := record(n, 30_000)
+		r.put(rec, body)
+	}
+	older, olderBody := record(1, 20_000)
+	r.put(older, olderBody)
+	r.sync()
+	feed(t, w, body, len(body))
+	commitTo(t, w, newer)
+	r.want(newer)
+	run(t, r, func(w *writer) { // as when its turn has come
+		w.tight = true
+		w.empty(w.t.oldest(w.current), func(*Record) bool { return false })
+		w.tight = false
+	})
+	r.absent(newer.Name)
+	r.clean()
+	without := clone(t, dir)
+	if err := remove(indexName)(without); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{clone(t, dir), without} {
+		r := loaded(t, dir, small())
+		r.absent(older.Name)
+		r.some(name(12))
+	}
+}
+
 // some fails the test unless some record of the name is there.
 func (r *rig) some(n Name) {
 	r.tb.Helper()
@@ -480,7 +517,7 @@ func TestRemovedWhileRescued(t *testing.T) {
 	run(t, r, func(w *writer) {
 		p := w.dependents(w.current)[0]
 		w.rescue(w.current, p, always)
-		r.table.take(p.id, 0) // what Remove does at once
+		r.table.hide(p.id, 0) // what Remove does at once
 		w.flush()
 	})
 	r.absent(rec.Name)

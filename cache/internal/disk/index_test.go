@@ -166,6 +166,34 @@ func TestIndexThatGoesRoundIsDamaged(t *testing.T) {
 }
 
 // The index is written anew when half of it is free.
+// An index that is written while a record is being removed, before the segments say so, knows the record: or after a kill it would
+// tell another tale than they do.
+func TestIndexWrittenDuringARemoval(t *testing.T) {
+	dir, killed := t.TempDir(), t.TempDir()
+	r := loaded(t, dir, small())
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	r.clean()
+	run(t, r, func(w *writer) {
+		r.Remove(rec.Name) // for the writer to do after this
+		w.rewriter = newRewriter(w)
+		for !w.rewriter.step() {
+		}
+		w.rewriter = nil
+		copyFiles(t, dir, killed)
+	})
+	r.absent(rec.Name)
+	r.clean()
+	for _, without := range []string{"nothing", indexName} {
+		again := clone(t, killed)
+		os.Remove(filepath.Join(again, without))
+		r := loaded(t, again, small())
+		if r.want(rec); r.Stat().Records != 1 {
+			t.Errorf("without %q there are %d records, want the one", without, r.Stat().Records)
+		}
+	}
+}
+
 func TestMostlyFreeIndexIsRewritten(t *testing.T) {
 	dir := t.TempDir()
 	o := small()

@@ -51,6 +51,13 @@ func (o *owned) Rename(from, to string) error {
 	return o.FS.Rename(from, to)
 }
 
+func (o *owned) SyncDir(name string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	return o.FS.SyncDir(name)
+}
+
 func (o *owned) Remove(name string) error {
 	if err := o.check(); err != nil {
 		return err

@@ -136,20 +136,15 @@ func (w *writer) sharesOf(s slot) []share {
 	return []share{{s.at.segment(), int64(s.head)}, {s.from, int64(s.body)}}
 }
 
-// forget takes a record off the disk that forget of Tier has taken out of the table, with whatever of the name was queued
-// before it. A commit block that says so keeps the name forgotten should the index be lost.
-func (w *writer) forget(p placed, at Location, n Name) {
+// forget takes a record off the disk that forget of Tier has taken out of sight; without a location, with whatever of the name
+// was queued before it. A commit block that says so keeps the name forgotten should the index be lost.
+func (w *writer) forget(i id, at Location, n Name) {
 	w.flush()
-	w.retire(p.slot)
-	if at == 0 {
-		again, had := w.t.table.take(p.id, 0)
-		if !had && p.at == 0 && w.t.ready.Load() {
-			return
-		}
-		w.retire(again)
-	} else if _, newer := w.t.table.find(p.id); newer {
+	gone, had := w.t.table.take(i, at)
+	if !had && (at != 0 || w.t.ready.Load()) {
 		return
 	}
+	w.retire(gone)
 	if n != (Name{}) {
 		w.commit(&fill{}, &publication{commit: &commit{Record: Record{Name: n}, removed: true}})
 	}
@@ -175,7 +170,7 @@ func (w *writer) freshen(old id, r *Record) {
 // bodyOf returns where the body of a record stands that is stored under another name, or under the same with another head.
 func (w *writer) bodyOf(old id, r *Record) ([]extent, error) {
 	s, ok := w.t.table.find(old)
-	if !ok || s.flags&removed != 0 {
+	if !ok || s.flags&(removed|leaving) != 0 {
 		return nil, ErrGone
 	}
 	e, err := w.t.read(placed{old, s})

@@ -38,7 +38,7 @@ func (t *Tier) Holds(n Name) bool {
 
 // shown reports whether the record of a slot may be found.
 func (t *Tier) shown(s slot) bool {
-	return s.flags&removed == 0 && t.resets.Load() == 0 && !t.off() && (s.at.segment() >= t.born || t.ready.Load())
+	return s.flags&(removed|leaving) == 0 && t.resets.Load() == 0 && !t.off() && (s.at.segment() >= t.born || t.ready.Load())
 }
 
 // Found is a record whose head has been read. It does not change, and is as good as long as its segments are there.

@@ -24,6 +24,7 @@ const (
 	spans                         // the body lies in several segments
 	hit                           // looked up since it was written
 	removed                       // not a record: what is older than this location is forgotten
+	leaving                       // out of sight; the writer has yet to say so on disk
 )
 
 // persistent are the flags that the index keeps.
@@ -93,11 +94,25 @@ func (t *table) put(i id, n slot) (gone slot) {
 	return old
 }
 
-// move puts n in the place of the slot at was, if it is still there.
+// hide takes the slot of an id out of sight, and leaves it to the writer to take it away; the one at a location only, unless
+// that is 0. What is on disk is thus in the table, or dead, at any time.
+func (t *table) hide(i id, at Location) bool {
+	s := t.open(i)
+	defer s.mu.Unlock()
+	found, ok := s.m[i]
+	if !ok || at != 0 && found.at != at {
+		return false
+	}
+	found.flags |= leaving
+	s.m[i] = found
+	return true
+}
+
+// move puts n in the place of the slot at was, if it is still there and in sight.
 func (t *table) move(i id, was Location, n slot) bool {
 	s := t.open(i)
 	defer s.mu.Unlock()
-	if s.m[i].at != was {
+	if s.m[i].at != was || s.m[i].flags&leaving != 0 {
 		return false
 	}
 	s.m[i] = n

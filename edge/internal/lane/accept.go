@@ -129,8 +129,9 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 		return
 	}
 	_ = l.SetDeadline(time.Time{}) // an error shows at the next Read
-	if agreed := t.ConnectionState(); agreed.NegotiatedProtocol == "h2" {
-		l.agreed = &agreed
+	agreed := t.ConnectionState()
+	l.info.TLS = &agreed
+	if agreed.NegotiatedProtocol == "h2" {
 		l.enter(idle, s.now())
 		s.handToHTTP2(newCalmConn(t, l))
 		return

@@ -38,7 +38,7 @@ func (s *Server) newHTTP2(now *settings) *front {
 // differ from what net/http has checked.
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	now := s.settings.Load()
-	r.TLS = ConnFrom(r.Context()).link.agreed
+	r.TLS = ConnFrom(r.Context()).TLS
 	if f := checkHTTP2(r, now.Limits); f != nil {
 		s.refusedHTTP2(w, r, f)
 		return

@@ -18,6 +18,8 @@ type Info struct {
 	Local  net.Addr
 	Peer   netip.Addr // of Remote: IPv4 as such, without a zone; not valid for a unix socket
 	Secure bool       // TLS
+	// TLS is what the handshake has agreed on; nil without, and until it is over. Immutable.
+	TLS *tls.ConnectionState
 
 	link *link
 }
@@ -41,7 +43,6 @@ type link struct {
 	info Info
 	srv  *Server
 	heldSocket
-	agreed *tls.ConnectionState // of HTTP/2: what every request is told; immutable once handed over
 
 	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where
 	// that may be cut too. Set before the link is registered, or by the goroutine that still shakes hands on it.
