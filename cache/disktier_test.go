@@ -20,11 +20,6 @@ func newDiskBench(t testing.TB, dir string, memory int64) (b *bench, end func())
 	return diskBench(t, StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, noPurges{})
 }
 
-func newDiskBenchWith(t testing.TB, dir string, memory int64, purges Purges) (b *bench, end func()) {
-	t.Helper()
-	return diskBench(t, StoreConfig{MaxBytes: memory, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, purges)
-}
-
 func diskBench(t testing.TB, sc StoreConfig, purges Purges) (b *bench, end func()) {
 	t.Helper()
 	s, err := NewStore(sc, SystemClock(), purges)

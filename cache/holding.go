@@ -38,7 +38,7 @@ func (s *Store) heldInMemory(o *Object) *Holding {
 }
 
 // onlyBelow reports whether a record on the disk is to be read, as far as its hash tells: memory does not have it.
-func (s *Store) onlyBelow(hash uint64) bool { return !s.table.has(hash) }
+func (s *Store) onlyBelow(hash uint64) bool { return !s.table.holds(hash) }
 
 // heldBelow reads a record that only the disk has; false for what is none, or is held by memory or by no purge.
 func (s *Store) heldBelow(r *disk.Record) (h Holding, ok bool) {

@@ -30,7 +30,7 @@ func TestEachTellsOfBothTiersOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		var purges onePurge
-		b, end := newDiskBenchWith(t, dir, 4<<20, &purges)
+		b, end := diskBench(t, StoreConfig{MaxBytes: 4 << 20, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, &purges)
 		b.loaded()
 		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
 			return replyText("x", "Cache-Control: max-age=600", "Cache-Tag: a,b", "Vary: X-Kind"), nil
@@ -42,7 +42,7 @@ func TestEachTellsOfBothTiersOnce(t *testing.T) {
 		}
 		origin := b.origin
 		end()
-		b, end = newDiskBenchWith(t, dir, 4<<20, &purges)
+		b, end = diskBench(t, StoreConfig{MaxBytes: 4 << 20, Disk: DiskConfig{Path: dir, Size: 64 << 20}}, &purges)
 		defer end()
 		b.loaded()
 		b.origin = origin

@@ -68,11 +68,6 @@ func (p *pump) drop() {
 
 // settle leaves a whole body where it belongs. One that goes to the disk stays in the table until it is found there.
 func (p *pump) settle() {
-	if p.object.Verdict(p.store.purges, p.store.purges.Applied()) == Hard { // nobody would ever get it
-		p.leaveDisk()
-		p.store.forget(p.object)
-		return
-	}
 	if p.down != nil {
 		p.land()
 	}

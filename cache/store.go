@@ -232,6 +232,10 @@ func (s *Store) offer(o *Object) {
 // keep makes o, which is whole now, the stored one of its variant: unless a newer response has taken its place while it
 // filled, or governs the key with another Vary.
 func (s *Store) keep(o *Object) {
+	if o.Verdict(s.purges, s.purges.Applied()) == Hard { // nobody would ever get it
+		s.forget(o)
+		return
+	}
 	o.weigh()
 	replaces := false
 	if s.place(o, func(_ *variants, v *variant) bool {

@@ -76,7 +76,7 @@ func TestSweepsRest(t *testing.T) {
 func TestASweepFreesTheDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var purges onePurge
-		b, end := newDiskBenchWith(t, t.TempDir(), 16<<20, &purges)
+		b, end := diskBench(t, StoreConfig{MaxBytes: 16 << 20, Disk: DiskConfig{Path: t.TempDir(), Size: 64 << 20}}, &purges)
 		defer end()
 		b.loaded()
 		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {

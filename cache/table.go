@@ -120,16 +120,6 @@ func (t *table) eachFrom(from uint64, f func(*Object) bool) (all bool) {
 	return true
 }
 
-// has reports whether there is anything under a key with that hash.
-func (t *table) has(hash uint64) bool {
-	for e := t.buckets[hash&t.mask].Load(); e != nil; e = e.next.Load() {
-		if e.hash == hash {
-			return true
-		}
-	}
-	return false
-}
-
 // stored counts the objects stored.
 func (s *variants) stored() int {
 	if s == nil {

@@ -16,12 +16,13 @@ import (
 	"selvage/purge"
 )
 
-// Options are what an Edge is made of. All of them are needed, apart from Certificates and Listen.
+// Options are what an Edge is made of. All of them are needed, apart from Purges, Certificates and Listen.
 type Options struct {
 	Config  Config // validated
 	Pools   map[string]Pool
 	Store   *cache.Store
 	Journal *purge.Journal
+	Purges  *purge.API // obeys PURGE; nil: nobody may
 	Clock   cache.Clock
 	Logger  *slog.Logger
 	Version string // of the program, for the metrics
@@ -35,6 +36,7 @@ type Options struct {
 type Edge struct {
 	store    *cache.Store
 	journal  *purge.Journal
+	purges   *purge.API
 	clock    cache.Clock
 	logger   *slog.Logger
 	identity identity
@@ -63,7 +65,7 @@ type snapshot struct {
 func New(o Options) (*Edge, error) {
 	o.setDefaults()
 	e := &Edge{
-		store: o.Store, journal: o.Journal, clock: o.Clock, logger: o.Logger,
+		store: o.Store, journal: o.Journal, purges: o.Purges, clock: o.Clock, logger: o.Logger,
 		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version), certs: o.Certificates,
 	}
 	var err error

@@ -116,7 +116,7 @@ func methodAllowed(s *site, method string) int {
 		return 0
 	case "CONNECT", "TRACE": // a tunnel to anywhere; an echo of what the client must not see
 		return http.StatusMethodNotAllowed
-	case "PURGE": // other caches purge on it: never forwarded
+	case methodPurge: // obeyed or refused here: never forwarded
 		return http.StatusMethodNotAllowed
 	}
 	if s.anyMethod {

@@ -53,6 +53,9 @@ func (x *exchange) admit() bool {
 
 // checkMessage refuses what would be forwarded ambiguously, or for ever.
 func (x *exchange) checkMessage() bool {
+	if x.r.Method == methodPurge {
+		return x.purge()
+	}
 	if status := methodAllowed(x.site, x.r.Method); status != 0 {
 		return x.refuse(status, "method "+x.r.Method)
 	}

@@ -60,7 +60,7 @@ func isPort(s string) bool {
 
 // isHost reports whether s is an address or a name that can be looked up. Underscores are common in container networks.
 func isHost(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil {
+	if isAddress(s) {
 		return true
 	}
 	s = strings.TrimSuffix(s, ".")
@@ -73,6 +73,11 @@ func isHost(s string) bool {
 		}
 	}
 	return true
+}
+
+func isAddress(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil
 }
 
 func isLabel(s string) bool {

@@ -113,7 +113,7 @@ func TestBackups(t *testing.T) {
 	if u, _ := p.pick(&attempts{r: r, tried: []*upstream{first, second}}, false, now); u == nil || !u.backup {
 		t.Errorf("with both tried: %v, want the backup", u)
 	}
-	if u, full := p.pick(&attempts{r: r, tried: p.upstreams}, false, now); u != nil || full {
+	if u, full := p.pick(&attempts{r: r, tried: p.upstreams()}, false, now); u != nil || full {
 		t.Errorf("with all tried: %v, full = %t, want neither", u, full)
 	}
 }

@@ -3,12 +3,9 @@ package origin
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -43,28 +40,19 @@ func newChecker(c CheckConfig, u *upstream, host string) *checker {
 		k.host = u.host
 	}
 	k.transport = &http.Transport{
-		DialContext: u.dial, DialTLSContext: u.dialTLS, ForceAttemptHTTP2: true, DisableCompression: true, DisableKeepAlives: true,
+		DialContext: u.dial, DialTLSContext: u.dialTLS, Protocols: protocolsOf(u.protocol, u.scheme),
+		DisableCompression: true, DisableKeepAlives: true,
 	}
 	return k
 }
 
 // run checks until ctx ends. The first check and the pauses are spread, so that many nodes do not ask at once.
 func (k *checker) run(ctx context.Context) {
-	pause := time.NewTimer(time.Duration(rand.Float64() * float64(k.Interval)))
-	defer pause.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-pause.C:
+	every(ctx, k.Interval, func() {
+		if err := k.check(ctx); ctx.Err() == nil {
+			k.judge(err)
 		}
-		err := k.check(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		k.judge(err)
-		pause.Reset(time.Duration((0.9 + 0.2*rand.Float64()) * float64(k.Interval)))
-	}
+	})
 }
 
 // judge counts a check, and changes what is believed once enough of them in a row say otherwise.
@@ -103,32 +91,19 @@ func (k *checker) check(ctx context.Context) error {
 func (k *checker) ask(ctx context.Context) error {
 	switch k.Kind {
 	case checkTCP:
-		return hangUp(k.upstream.connect(ctx))
+		c, err := k.upstream.connect(ctx)
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	case checkTLS:
-		return hangUp(k.upstream.secure(ctx))
+		c, _, err := k.upstream.secure(ctx)
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	}
 	return k.askHTTP(ctx)
-}
-
-func hangUp(c net.Conn, err error) error {
-	if err == nil {
-		c.Close()
-	}
-	return err
-}
-
-// secure connects and shakes hands, whatever protocol comes of it.
-func (u *upstream) secure(ctx context.Context) (net.Conn, error) {
-	c, err := u.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	secure := tls.Client(c, u.tls)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		c.Close()
-		return nil, handshakeError{err}
-	}
-	return secure, nil
 }
 
 // maxCheckBody is how much of a check's answer is looked through.

@@ -72,7 +72,7 @@ func TestCheckAsks(t *testing.T) {
 // TestCheckThresholds: three in a row take an upstream out, two in a row let it in.
 func TestCheckThresholds(t *testing.T) {
 	withFarm(t, "a", same, func(t *testing.T, p *Pool, f *farm) {
-		k := newChecker(testConfig().Check, p.upstreams[0], "")
+		k := newChecker(testConfig().Check, p.upstreams()[0], "")
 		for i, row := range []struct {
 			err  error
 			want string

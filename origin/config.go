@@ -30,8 +30,46 @@ type Config struct {
 	Timeouts Timeouts `yaml:"timeouts"`
 	// IdleConns is how many idle connections are kept to each upstream; 0 is none.
 	IdleConns int `yaml:"idle_conns"`
+	// Protocol: auto (HTTP/2 or HTTP/1.1 over TLS, as the upstream chooses; HTTP/1.1 without), http1 or http2 (without TLS,
+	// with prior knowledge).
+	Protocol string `yaml:"protocol" enum:"auto,http1,http2"`
+	// Resolve says how names become addresses.
+	Resolve ResolveConfig `yaml:"resolve"`
 	// TLS of https upstreams.
 	TLS TLSConfig `yaml:"tls"`
+	// Path changes the paths of requests, and those in answers back.
+	Path PathConfig `yaml:"path"`
+	// Hide names fields of answers that are removed.
+	Hide []string `yaml:"hide"`
+	// Sign signs requests for a private bucket.
+	Sign SignConfig `yaml:"sign"`
+}
+
+// PathConfig are prefixes, of whole segments, of a request's path. Where the origin's answers name its own paths, in Location,
+// Content-Location and the Path of cookies, they are changed back.
+type PathConfig struct {
+	Strip string `yaml:"strip"` // is taken off where it is there
+	Add   string `yaml:"add"`   // comes in front, after that
+}
+
+// SignConfig is for AWS Signature Version 4, which S3 and what is like it want. The keys are where they are: env:NAME or
+// file:/path.
+type SignConfig struct {
+	Region       string `yaml:"region"`
+	Service      string `yaml:"service"`
+	AccessKey    string `yaml:"access_key" secret:"true"`
+	SecretKey    string `yaml:"secret_key" secret:"true"`
+	SessionToken string `yaml:"session_token" secret:"true"`
+}
+
+// ResolveConfig says how names of upstreams become addresses.
+type ResolveConfig struct {
+	// Interval between two look-ups, give or take a tenth.
+	Interval time.Duration `yaml:"interval"`
+	// Keep is how long the last answer serves while look-ups fail.
+	Keep time.Duration `yaml:"keep"`
+	// Allow holds addresses or prefixes that a name may stand for though they are link-local or a cloud's metadata service.
+	Allow []string `yaml:"allow"`
 }
 
 // UpstreamConfig is one upstream.
@@ -45,6 +83,8 @@ type UpstreamConfig struct {
 	MaxRequests int `yaml:"max_requests"`
 	// MaxRate bounds the requests a second; 0 is no bound.
 	MaxRate int `yaml:"max_rate"`
+	// SRV: the host of the URL is the name of SRV records, every target of which is an upstream with the weight given there.
+	SRV bool `yaml:"srv"`
 }
 
 // BalanceConfig is how an upstream is picked. All policies respect weights.
@@ -157,6 +197,9 @@ type TLSConfig struct {
 	CA string `yaml:"ca"`
 	// Name is the server name to send and to verify, when it is not the URL's host.
 	Name string `yaml:"name"`
+	// Cert and Key are PEM files of the certificate that tells the upstream who we are.
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
 	// Insecure switches verification off. It is logged at every start.
 	Insecure bool `yaml:"insecure"`
 }
@@ -181,6 +224,10 @@ func DefaultConfig() Config {
 			Total: 2 * time.Minute,
 		},
 		IdleConns: 256,
+		Protocol:  protocolAuto,
+		Resolve:   ResolveConfig{Interval: 10 * time.Second, Keep: time.Hour},
+		Hide:      []string{"Server", "X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Backend-Server"},
+		Sign:      SignConfig{Service: "s3"},
 	}
 }
 

@@ -10,6 +10,9 @@
 //   - upstream: one address, the http.Transport that keeps connections to it, its load and its pace.
 //   - health: what is believed of an upstream. Its checker and its outliers say so: what is asked of it on purpose, and how it
 //     answers requests. Its breaker keeps requests away whatever becomes of them.
+//   - addresses: those that an upstream's name stands for; service: the upstreams that SRV records name. Both follow their
+//     names while the pool runs.
+//   - attempts, budget: what was tried for a request, and how much may be tried for all of them.
 //   - queue: where requests wait while every upstream is at a limit.
 //   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
 //   - conn: an HTTP/1 connection below http.Transport. What it hands up has kept the rules.

@@ -37,6 +37,7 @@ const (
 	typeDNSTimeout         = "dns_timeout"
 	typeDNSError           = "dns_error"
 	typeUnavailable        = "destination_unavailable"
+	typeProhibited         = "destination_ip_prohibited"
 	typeUnroutable         = "destination_ip_unroutable"
 	typeRefused            = "connection_refused"
 	typeTerminated         = "connection_terminated"
@@ -86,12 +87,17 @@ func connectFailure(upstream string, err error) *Failure {
 
 func connectErrorType(err error) string {
 	var dns *net.DNSError
+	var refused prohibitedError
 	var certificate *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &dns) && dns.IsTimeout:
 		return typeDNSTimeout
 	case errors.As(err, &dns):
+		return typeDNSError
+	case errors.As(err, &refused):
+		return typeProhibited
+	case err == errNoAddress:
 		return typeDNSError
 	case isTimeout(err):
 		return typeConnectTimeout

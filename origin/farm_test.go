@@ -54,10 +54,12 @@ func breaks(*peer, *http.Request) bool { return false }
 // refuses connections.
 var refuses deed
 
-func (f *farm) set(name string, d deed) {
+func (f *farm) set(name string, d deed) { f.setAddress(name+".test:80", d) }
+
+func (f *farm) setAddress(address string, d deed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.does[name+".test:80"] = d
+	f.does[address] = d
 }
 
 // count returns how often an upstream was asked since the last call.

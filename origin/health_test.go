@@ -165,7 +165,7 @@ func TestPanic(t *testing.T) {
 			}
 		}, func(t *testing.T, p *Pool, f *farm) {
 			f.set("e", says(200))
-			for _, u := range p.upstreams {
+			for _, u := range p.upstreams() {
 				for _, name := range row.down {
 					if u.name == name+".test:80" {
 						u.health.checked(false, "test", time.Now())

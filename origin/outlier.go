@@ -44,12 +44,12 @@ func (p *Pool) eject(u *upstream, why string, now time.Time) {
 		return
 	}
 	ejected := 1
-	for _, other := range p.upstreams {
+	for _, other := range p.upstreams() {
 		if other != u && other.health.isEjected(now) {
 			ejected++
 		}
 	}
-	if all := len(p.upstreams); ejected >= all || 100*ejected > u.outliers.MaxEjected*all {
+	if all := len(p.upstreams()); ejected >= all || 100*ejected > u.outliers.MaxEjected*all {
 		return
 	}
 	u.health.eject(now.Add(u.outliers.sentence(now)), why, now)
@@ -58,7 +58,7 @@ func (p *Pool) eject(u *upstream, why string, now time.Time) {
 // isSlow compares a mean latency of u with the median of the others'.
 func (p *Pool) isSlow(u *upstream, mean float64) bool {
 	var others []float64
-	for _, other := range p.upstreams {
+	for _, other := range p.upstreams() {
 		if m := other.outliers.lastMean(); other != u && m > 0 {
 			others = append(others, m)
 		}

@@ -17,7 +17,7 @@ func (p *Pool) Owns(u *url.URL, asked string) bool {
 	if p.host != "" && hostPort(u.Scheme, p.host) == named {
 		return true
 	}
-	for _, up := range p.upstreams {
+	for _, up := range p.upstreams() {
 		if up.isSocket() {
 			continue
 		}

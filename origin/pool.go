@@ -2,24 +2,26 @@ package origin
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
-
-// Dialer makes connections. Tests pass one of their own.
-type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Pool is the upstreams that may answer for one origin. It is an http.RoundTripper.
 type Pool struct {
 	name, host string
+	config     Config
 	log        *slog.Logger
-	upstreams  []*upstream
-	checkers   []*checker
+	network    Network
+	tls        *tls.Config // of all upstreams, without a name
+	rules      *rules
+	services   []*service
 	balance    *balancer
 	queue      *queue
 	retry      RetryConfig
@@ -28,13 +30,15 @@ type Pool struct {
 	panic      int // percent of the primaries
 
 	racing   sync.WaitGroup // exchanges of hedged requests
-	ejecting sync.Mutex     // one at a time, or together they may be too many
+	changing sync.Mutex     // of members
+	members  atomic.Pointer[[]*upstream]
+	ejecting sync.Mutex // one at a time, or together they may be too many
 	closed   chan struct{}
 	close    func()
 }
 
-// New makes the pool of the origin called name. A nil dial is net.Dialer's.
-func New(name string, c Config, dial Dialer, log *slog.Logger) (*Pool, error) {
+// New makes the pool of the origin called name.
+func New(name string, c Config, network Network, log *slog.Logger) (*Pool, error) {
 	c = c.withDefaults()
 	var problem error
 	c.Validate(func(path, text, _ string) {
@@ -43,46 +47,78 @@ func New(name string, c Config, dial Dialer, log *slog.Logger) (*Pool, error) {
 	if problem != nil {
 		return nil, problem
 	}
-	roots, err := c.TLS.roots()
-	if err != nil {
-		return nil, fmt.Errorf("origin %s: %w", name, err)
-	}
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
 	if c.TLS.Insecure {
 		log.Warn("certificates of the origin are not verified", "origin", name)
 	}
-	balance, err := newBalancer(c.Balance)
+	p := &Pool{
+		name: name, host: c.Host, config: c, log: log, network: network.orReal(), panic: c.Panic,
+		queue: &queue{size: c.Queue.Size, patience: c.Queue.Wait},
+		retry: c.Retry, total: c.Timeouts.Total,
+		closed: make(chan struct{}),
+	}
+	p.close = sync.OnceFunc(func() { close(p.closed) })
+	p.budget.share, p.budget.reserve = float64(c.Retry.Budget)/100, c.Retry.Reserve
+	var err error
+	if p.balance, err = newBalancer(c.Balance); err == nil {
+		p.tls, err = c.tlsConfig()
+	}
+	if err == nil {
+		p.rules, err = newRules(p, c)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("origin %s: %w", name, err)
 	}
-	p := &Pool{
-		name: name, host: c.Host, log: log, balance: balance, panic: c.Panic,
-		queue:  &queue{size: c.Queue.Size, patience: c.Queue.Wait},
-		retry:  c.Retry,
-		total:  c.Timeouts.Total,
-		closed: make(chan struct{}),
-	}
-	p.budget.share, p.budget.reserve = float64(c.Retry.Budget)/100, c.Retry.Reserve
-	p.close = sync.OnceFunc(func() { close(p.closed) })
-	for _, uc := range c.upstreams() {
-		u := newUpstream(p, uc, c, roots, dial)
-		p.upstreams = append(p.upstreams, u)
-		if c.Check.Kind != checkOff {
-			p.checkers = append(p.checkers, newChecker(c.Check, u, c.Host))
-		}
-	}
-	return p, nil
+	return p, p.fill(c.upstreams())
 }
 
-// Run checks the upstreams until ctx ends or the pool is closed. A pool that does not run answers all the same.
+// fill makes the upstreams of the configuration.
+func (p *Pool) fill(all []UpstreamConfig) error {
+	p.members.Store(new([]*upstream))
+	for _, uc := range all {
+		a, _, _ := parseAddress(uc.URL)
+		switch {
+		case !uc.SRV:
+			p.add(p.newUpstream(uc, a))
+		case p.network.Resolver == nil:
+			return fmt.Errorf("origin %s: nothing can look up the service %s", p.name, a.host)
+		default:
+			p.services = append(p.services, newService(p, uc))
+		}
+	}
+	return nil
+}
+
+// upstreams returns those there are now, in an order that stays.
+func (p *Pool) upstreams() []*upstream { return *p.members.Load() }
+
+func (p *Pool) add(u *upstream) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	all := append(slices.Clip(p.upstreams()), u)
+	p.members.Store(&all)
+	p.queue.wake()
+}
+
+// remove takes u out. What is in flight there goes on.
+func (p *Pool) remove(u *upstream) {
+	p.changing.Lock()
+	defer p.changing.Unlock()
+	all := slices.DeleteFunc(slices.Clone(p.upstreams()), func(other *upstream) bool { return other == u })
+	p.members.Store(&all)
+	u.transports.Load().closeIdle()
+}
+
+// Run looks after the upstreams until ctx ends or the pool is closed: it checks them and looks up their names. A pool that
+// does not run answers all the same, but for services.
 func (p *Pool) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var running sync.WaitGroup
-	for _, k := range p.checkers {
-		running.Go(func() { k.run(ctx) })
+	for _, u := range p.upstreams() {
+		running.Go(func() { u.run(ctx) })
+	}
+	for _, s := range p.services {
+		running.Go(func() { s.run(ctx) })
 	}
 	select {
 	case <-ctx.Done():
@@ -161,8 +197,8 @@ func (p *Pool) Host() string { return p.host }
 // Close ends Run, closes the idle connections and waits for races that are lost. Connections in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
 func (p *Pool) Close() {
 	p.close()
-	for _, u := range p.upstreams {
-		u.closeIdle()
+	for _, u := range p.upstreams() {
+		u.transports.Load().closeIdle()
 	}
 	p.racing.Wait()
 }

@@ -184,7 +184,7 @@ func TestInsecureIsLogged(t *testing.T) {
 	c.URLs = []string{"https://a.test", "https://b.test"}
 	c.TLS.Insecure = true
 	var log bytes.Buffer
-	if _, err := New("shop", c, nil, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+	if _, err := New("shop", c, Network{}, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(log.String(), "not verified"); n != 1 || !strings.Contains(log.String(), "shop") {

@@ -109,7 +109,7 @@ func overloaded(text string) *Failure {
 // nextRate fires when an upstream that is held by its rate alone may be asked; nil when there is none.
 func (p *Pool) nextRate() <-chan time.Time {
 	now, soonest := time.Now(), time.Duration(0)
-	for _, u := range p.upstreams {
+	for _, u := range p.upstreams() {
 		if d := u.load.rate.wait(now); d > 0 && (soonest == 0 || d < soonest) {
 			soonest = d
 		}

@@ -49,7 +49,7 @@ func TestQueueIsInOrder(t *testing.T) {
 				t.Errorf("ended: %s, want %s", got, want)
 			}
 		}
-		if n := p.upstreams[0].load.inFlight.Load(); n != 0 {
+		if n := p.upstreams()[0].load.inFlight.Load(); n != 0 {
 			t.Errorf("%d in flight at the end, want none", n)
 		}
 	})

@@ -18,6 +18,7 @@ import (
 func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
 	p.budget.request(now)
+	p.awaitServices(r.Context())
 	a := attempts{r: r, left: p.retry.Attempts, until: now.Add(p.total)}
 	a.tried = a.room[:0]
 	x, err := p.acquire(&a)

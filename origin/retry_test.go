@@ -145,7 +145,7 @@ func TestNoRetryAfterTheHead(t *testing.T) {
 func TestAnErrorStatusIsPassedOn(t *testing.T) {
 	withFarm(t, "ab", same, func(t *testing.T, p *Pool, f *farm) {
 		f.set("a", says(500))
-		p.upstreams[1].health.checked(false, "test", time.Now())
+		p.upstreams()[1].health.checked(false, "test", time.Now())
 		wantBody(t, p, newRequest(t, "GET", "/", nil), 500, "Internal Server Error")
 		if f.count("b") != 0 {
 			t.Error("asked b, which is down")
@@ -159,7 +159,7 @@ func TestBudget(t *testing.T) {
 		if !failure.sent {
 			continue
 		}
-		for _, budget := range []int{0, 20, 100} {
+		for _, budget := range []int{0, 20} {
 			t.Run(fmt.Sprint(failure.name, " ", budget), func(t *testing.T) {
 				withFarm(t, "abc", func(c *Config) {
 					c.Retry.Budget, c.Retry.Reserve, c.Timeouts.FirstByte = budget, 0, second
@@ -167,18 +167,18 @@ func TestBudget(t *testing.T) {
 					for _, name := range []string{"a", "b", "c"} {
 						f.set(name, failure.does)
 					}
-					const requests = 2000
+					const requests = 500
 					var asking sync.WaitGroup
 					for range requests {
 						asking.Go(func() { f.ask(p, 1) })
-						pass(10 * time.Millisecond)
+						pass(20 * time.Millisecond)
 					}
 					asking.Wait()
 					seen := f.count("a") + f.count("b") + f.count("c")
 					if most := requests * (100 + budget) / 100; seen > most {
 						t.Errorf("%d requests became %d, want at most %d", requests, seen, most)
 					}
-					if s := p.Status(); int(s.Retries) != seen-requests || s.RetriesRefused == 0 && budget < 100 {
+					if s := p.Status(); int(s.Retries) != seen-requests || s.RetriesRefused == 0 {
 						t.Errorf("%d retries, %d refused; %d were seen", s.Retries, s.RetriesRefused, seen-requests)
 					}
 				})
@@ -244,7 +244,7 @@ func TestAttempts(t *testing.T) {
 			t.Error("a, c and d refuse, b breaks off: want e to answer")
 		}
 		f.set("e", breaks)
-		p.upstreams[4].closeIdle() // or http.Transport makes an attempt of its own
+		p.upstreams()[4].transports.Load().closeIdle() // or http.Transport makes an attempt of its own
 		f.ask(p, 1)
 		if n := f.count("b") + f.count("e"); n != 2 {
 			t.Errorf("%d attempts were made, want 2", n)

@@ -104,7 +104,7 @@ func testConfig() Config {
 
 func newPool(t testing.TB, c Config, dial Dialer) *Pool {
 	t.Helper()
-	p, err := New("test", c, dial, slog.New(slog.DiscardHandler))
+	p, err := New("test", c, Network{Dial: dial}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func wantFailure(t *testing.T, err error, errorType string, status int) *Failure
 
 // testUpstream is one of a pool that asks nobody, with a request in flight.
 func testUpstream(t testing.TB) *upstream {
-	u := newPool(t, testConfig(), nil).upstreams[0]
+	u := newPool(t, testConfig(), nil).upstreams()[0]
 	u.load.inFlight.Add(1)
 	return u
 }

@@ -37,7 +37,7 @@ type UpstreamStatus struct {
 func (p *Pool) Status() Status {
 	now := time.Now()
 	s := Status{Queued: p.queue.length(), Retries: p.budget.made.Load(), RetriesRefused: p.budget.refused.Load()}
-	for _, u := range p.upstreams {
+	for _, u := range p.upstreams() {
 		s.Upstreams = append(s.Upstreams, u.status(now))
 	}
 	return s

@@ -8,8 +8,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 )
 
@@ -24,7 +22,7 @@ type tie struct {
 func newTie(c CookieConfig) (tie, error) {
 	t := tie{name: c.Name, maxAge: c.MaxAge}
 	var err error
-	if t.secret, err = readSecret(c.Secret); err != nil {
+	if t.secret, err = readSecret(c.Secret, minKey); err != nil {
 		return t, fmt.Errorf("sticky cookie: %w", err)
 	}
 	if t.secret == nil {
@@ -33,33 +31,8 @@ func newTie(c CookieConfig) (tie, error) {
 	return t, nil
 }
 
-// minSecret makes guessing hopeless even for a secret of hexadecimal digits.
-const minSecret = 16
-
-// readSecret reads env:NAME or file:/path; nil when nothing is given. Its errors do not hold what was given: it may be the
-// secret itself, put in the wrong place.
-func readSecret(where string) ([]byte, error) {
-	kind, place, _ := strings.Cut(where, ":")
-	var text string
-	switch kind {
-	case "":
-		return nil, nil
-	case "env":
-		text = os.Getenv(place)
-	case "file":
-		b, err := os.ReadFile(place)
-		if err != nil {
-			return nil, fmt.Errorf("read the secret: %w", err)
-		}
-		text = string(b)
-	default:
-		return nil, fmt.Errorf("is not where a secret is; write env:NAME or file:/path, never the secret itself")
-	}
-	if text = strings.TrimSpace(text); len(text) < minSecret {
-		return nil, fmt.Errorf("the secret has %d bytes, and needs at least %d", len(text), minSecret)
-	}
-	return []byte(text), nil
-}
+// minKey makes guessing hopeless even for a key of hexadecimal digits.
+const minKey = 16
 
 // token is the cookie's value for the upstream of a name.
 func (t *tie) token(upstream string) string {

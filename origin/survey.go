@@ -26,7 +26,7 @@ func (p *Pool) survey(into []choice, tried []*upstream, wellOnly bool, now time.
 }
 
 func (p *Pool) surveyTier(c []choice, backups, sick bool, tried []*upstream, now time.Time) (_ []choice, full bool) {
-	for _, u := range p.upstreams {
+	for _, u := range p.upstreams() {
 		if u.backup != backups || slices.Contains(tried, u) || !u.breaker.lets() {
 			continue
 		}
@@ -48,7 +48,7 @@ func (p *Pool) isPanicking(now time.Time) bool {
 		return false
 	}
 	all, well := 0, 0
-	for _, u := range p.upstreams {
+	for _, u := range p.upstreams() {
 		if u.backup {
 			continue
 		}

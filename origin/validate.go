@@ -2,10 +2,8 @@ package origin
 
 import (
 	"cmp"
-	"crypto/x509"
-	"errors"
 	"fmt"
-	"os"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +16,8 @@ func (c Config) Validate(report func(path, problem, hint string)) {
 	c.Queue.validate(under("queue", report))
 	c.validateHealth(report)
 	c.Retry.validate(under("retry", report))
+	c.Resolve.validate(under("resolve", report))
+	c.validateRules(report)
 	if c.Host != "" && !isHostPort(c.Host) {
 		report("host", "malformed host or port", "host: www.example.com")
 	}
@@ -55,6 +55,9 @@ func (c Config) validateUpstreams(report func(path, problem, hint string)) {
 			seen = append(seen, a)
 		}
 		u.validate(under(entry, report))
+		if problem == "" && u.SRV {
+			a.validateService(path, report)
+		}
 		if !u.Backup {
 			primaries++
 		}
@@ -76,6 +79,28 @@ func (u UpstreamConfig) validate(report func(path, problem, hint string)) {
 	}
 }
 
+// validateService: SRV records have names of their own and give the ports.
+func (a address) validateService(path string, report func(path, problem, hint string)) {
+	u := url.URL{Host: a.host}
+	if a.isSocket() || u.Port() != "" || isAddress(u.Hostname()) {
+		report(path, "is not the name of a service", "url: http://_http._tcp.example.net")
+	}
+}
+
+func (r ResolveConfig) validate(report func(path, problem, hint string)) {
+	if r.Interval <= 0 {
+		report("interval", "is not more than 0", "interval: 10s")
+	}
+	if r.Keep < 0 {
+		report("keep", "negative", "keep: 1h")
+	}
+	for i, text := range r.Allow {
+		if _, err := parsePrefix(text); err != nil {
+			report(fmt.Sprintf("allow[%d]", i), "no address and no prefix", "such as 169.254.10.1 or 169.254.10.0/24")
+		}
+	}
+}
+
 func (b BalanceConfig) validate(report func(path, problem, hint string)) {
 	kind, field, named := strings.Cut(b.Hash, ":")
 	switch {
@@ -94,7 +119,7 @@ func (c CookieConfig) validate(report func(path, problem, hint string)) {
 	if !isToken(c.Name) {
 		report("name", "not a name for a cookie", "name: selvage-upstream")
 	}
-	if _, err := readSecret(c.Secret); err != nil {
+	if _, err := readSecret(c.Secret, minKey); err != nil {
 		report("secret", err.Error(), "secret: env:STICKY_SECRET")
 	}
 	if c.MaxAge < 0 {
@@ -170,22 +195,11 @@ func (c Config) validateTLS(report func(path, problem, hint string)) {
 	if _, err := c.TLS.roots(); err != nil {
 		report("tls.ca", err.Error(), "a file of PEM certificates")
 	}
-}
-
-// roots returns the certificates to trust, nil for the system's.
-func (t TLSConfig) roots() (*x509.CertPool, error) {
-	if t.CA == "" {
-		return nil, nil
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		report("tls.cert", "goes with tls.key", "both, or neither")
+	} else if _, err := c.TLS.certificates(); err != nil {
+		report("tls.cert", err.Error(), "PEM files of a certificate and its key")
 	}
-	pem, err := os.ReadFile(t.CA)
-	if err != nil {
-		return nil, fmt.Errorf("read certificates: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, errors.New("read certificates: none in " + t.CA)
-	}
-	return roots, nil
 }
 
 func (c Config) withDefaults() Config {

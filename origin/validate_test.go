@@ -70,6 +70,26 @@ func TestValidate(t *testing.T) {
 		{"retry", func(c *Config) { c.Retry = RetryConfig{0, 101, -1, []int{200, 500}, -1} },
 			"retry.attempts retry.budget retry.reserve retry.status[0] retry.hedge"},
 		{"idle connections", func(c *Config) { c.IdleConns = -1 }, "idle_conns"},
+		{"service", func(c *Config) {
+			c.Upstreams = []UpstreamConfig{
+				{URL: "http://_a._tcp.test", Weight: 1, SRV: true}, {URL: "http://a.test:80", Weight: 1, SRV: true},
+				{URL: "http://[::1]", Weight: 1, SRV: true}, {URL: "unix:/run/s", Weight: 1, SRV: true},
+			}
+		}, "upstreams[1].url upstreams[2].url upstreams[3].url"},
+		{"resolve", func(c *Config) { c.Resolve = ResolveConfig{0, -1, []string{"10.0.0.1", "a"}} },
+			"resolve.interval resolve.keep resolve.allow[1]"},
+		{"half a client certificate", func(c *Config) { c.URLs, c.TLS.Cert = []string{"https://a.test"}, empty }, "tls.cert"},
+		{"no client certificate in it", func(c *Config) {
+			c.URLs, c.TLS.Cert, c.TLS.Key = []string{"https://a.test"}, empty, empty
+		}, "tls.cert"},
+		{"paths", func(c *Config) { c.Path = PathConfig{"img", "/a/../b"} }, "path.strip path.add"},
+		{"more paths", func(c *Config) { c.Path = PathConfig{"/a//b", "/a%20b"} }, "path.strip path.add"},
+		{"plain paths", func(c *Config) { c.Path = PathConfig{"/img/", "/a/b-c"} }, ""},
+		{"hide", func(c *Config) { c.Hide = []string{"Server", "a b"} }, "hide[1]"},
+		{"sign", func(c *Config) { c.Sign = SignConfig{Region: "x", AccessKey: "u:p", SecretKey: "u:p"} },
+			"sign.access_key sign.secret_key"},
+		{"half a sign", func(c *Config) { c.Sign.Region = "x" }, "sign.region"},
+		{"the other half of a sign", func(c *Config) { c.Sign.SecretKey = "file:validate_test.go" }, "sign.secret_key"},
 		{"TLS without https", func(c *Config) { c.TLS.Name = "a.test" }, "tls"},
 		{"TLS name", func(c *Config) { c.URLs, c.TLS.Name = []string{"https://a.test"}, "https://a.test" }, "tls.name"},
 		{"no such file", func(c *Config) { c.URLs, c.TLS.CA = []string{"https://a.test"}, "/nonexistent/ca.pem" }, "tls.ca"},

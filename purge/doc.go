@@ -16,5 +16,9 @@
 // The file mirrors the tables, a row for a row, and holds the history. It is written in batches (see ledger). Its format is in
 // format.go, its proof against damage in file.go.
 //
+// Who purges comes through an API: over HTTP, described in openapi.yaml, or by PURGE on a site. A Guard knows who they are, by
+// token or by address, and of a token keeps its hash alone. The API spells what they name as the cache does, confines them to
+// what is theirs, and answers when Add has returned.
+//
 // It imports cache for the types it judges and nothing else of ours.
 package purge

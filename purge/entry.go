@@ -21,6 +21,7 @@ type Entry struct {
 	URLs     []string // purge URLs, as in cache.Target
 	Prefixes []string // of purge URLs, byte for byte: "example.com/blog" also takes "example.com/blogs"
 	Globs    []string // over whole purge URLs, see glob: "example.com/*/print?*"
+	SiteTags []string // "SITE TAG": tags on responses of one site alone, for who may touch no other
 
 	// Who asked, and why: for the history alone.
 	By  string
@@ -68,6 +69,14 @@ func (e *Entry) check() error {
 	return nil
 }
 
+// count is the number of selectors but All.
+func (e *Entry) count() (n int) {
+	for t := range tableCount {
+		n += len(*e.names(t))
+	}
+	return n
+}
+
 // selector is what a purge named, and the key of one row.
 type selector struct {
 	table table
@@ -76,7 +85,7 @@ type selector struct {
 
 func (s selector) check() error {
 	most := maxNameBytes
-	if s.table == byPrefix || s.table == byGlob {
+	if s.table.isPattern() {
 		most = maxPatternBytes
 	}
 	switch {
@@ -98,18 +107,23 @@ const (
 	byURL
 	byPrefix
 	byGlob
+	bySiteTag
 
 	tableCount
 )
 
+// isPattern reports whether the bytes of a name are needed as they are, and not only to be equal to others.
+func (t table) isPattern() bool { return t == byPrefix || t == byGlob }
+
 func (t table) String() string {
-	return [...]string{"site", "host", "tag", "url", "prefix", "glob"}[t]
+	return [...]string{"site", "host", "tag", "url", "prefix", "glob", "site_tag"}[t]
 }
 
 // names returns the list of e that belongs to a table.
 func (e *Entry) names(t table) *[]string {
 	return [...]*[]string{
 		bySite: &e.Sites, byHost: &e.Hosts, byTag: &e.Tags, byURL: &e.URLs, byPrefix: &e.Prefixes, byGlob: &e.Globs,
+		bySiteTag: &e.SiteTags,
 	}[t]
 }
 

@@ -213,7 +213,9 @@ func matches(e *Entry, t *cache.Target) bool {
 		return true
 	}
 	return e.All || slices.Contains(e.Sites, t.Site) || slices.Contains(e.Hosts, t.Host) || slices.Contains(e.URLs, t.URL) ||
-		slices.ContainsFunc(t.Tags, func(tag string) bool { return slices.Contains(e.Tags, tag) })
+		slices.ContainsFunc(t.Tags, func(tag string) bool {
+			return slices.Contains(e.Tags, tag) || slices.Contains(e.SiteTags, t.Site+" "+tag)
+		})
 }
 
 // globMatches is what a glob means, in so many words.
@@ -286,7 +288,9 @@ func randomEntry(r *rand.Rand) Entry {
 			e.Sites = append(e.Sites, name)
 		case 3:
 			e.Hosts = append(e.Hosts, name)
-		case 4, 5, 6:
+		case 4:
+			e.SiteTags = append(e.SiteTags, name+" "+string(rune('a'+r.IntN(5))))
+		case 5, 6:
 			e.Tags = append(e.Tags, name)
 		case 7, 8, 9:
 			e.Prefixes = append(e.Prefixes, randomText(r, "abc"))
@@ -385,11 +389,17 @@ func BenchmarkVerdict(b *testing.B) {
 	for i := range 100_000 {
 		j.Invalidate([]string{fmt.Sprintf("www.example.com/%d", i)}, nil)
 	}
+	for i := range 10_000 {
+		mustAdd(b, j, Entry{Kind: cache.Soft, Prefixes: []string{fmt.Sprintf("www.example.com/a/%d/", i)}})
+	}
+	for i := range maxGlobs {
+		mustAdd(b, j, Entry{Kind: cache.Soft, Globs: []string{fmt.Sprintf("*/%d/*.css", i)}})
+	}
 	applied := j.Applied()
 	for _, bb := range []struct {
 		name  string
 		after uint64
-	}{{"NothingNew", applied}, {"AfterAPurgeOfOthers", applied - 1}} {
+	}{{"NothingNew", applied}, {"AfterAPurgeOfOthers", applied - 1}, {"AfterAThousandGlobs", applied - maxGlobs}} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -230,6 +230,9 @@ func targetOf(s selector) *cache.Target {
 		return &cache.Target{Host: s.name}
 	case byTag:
 		return &cache.Target{Tags: []string{s.name}}
+	case bySiteTag:
+		site, tag, _ := strings.Cut(s.name, " ")
+		return &cache.Target{Site: site, Tags: []string{tag}}
 	}
 	return &cache.Target{URL: strings.ReplaceAll(s.name, "*", "")} // a star may stand for nothing
 }

@@ -16,7 +16,7 @@ type Stats struct {
 }
 
 // Count tells how many purges of one kind came into force, since the process began, with at least one selector of a sort:
-// all, site, host, tag, url, prefix or glob.
+// all, site, host, tag, url, prefix, glob or site_tag.
 type Count struct {
 	Kind     cache.Verdict
 	Selector string

@@ -26,6 +26,7 @@ type tables struct {
 	aged     *list.List // the rows (*row), the one purged longest ago in front
 	prefixes prefixes   // the rows of prefixes
 	globs    []*row     // the rows of globs, the one purged longest ago first
+	siteTags int        // how many rows are of site tags: without any, no name is put together to look for one
 	all      marks      // purges of everything
 	floor    marks      // purges whose rows were collected; they too hold for everything
 }
@@ -52,7 +53,7 @@ const maxPlainBytes = 256
 // kept returns the selector that s is remembered as, in memory of its own: names may point into larger buffers, and rows
 // live long. A digest begins with NUL, as nothing in a request or response does.
 func (s selector) kept() selector {
-	if len(s.name) <= maxPlainBytes || s.table >= byPrefix {
+	if len(s.name) <= maxPlainBytes || s.table.isPattern() {
 		return selector{s.table, strings.Clone(s.name)}
 	}
 	sum := sha256.Sum256([]byte(s.name))
@@ -129,6 +130,8 @@ func (t *tables) putInLocked(at *list.Element, s selector) {
 	case byGlob:
 		r.glob = compileGlob(s.name)
 		t.globs = append(t.globs, r)
+	case bySiteTag:
+		t.siteTags++
 	}
 }
 
@@ -145,6 +148,8 @@ func (t *tables) takeOutLocked(at *list.Element) *row {
 	case byGlob:
 		i := slices.Index(t.globs, r)
 		t.globs, r.glob = slices.Delete(t.globs, i, i+1), nil
+	case bySiteTag:
+		t.siteTags--
 	}
 	return r
 }
@@ -180,10 +185,16 @@ func (t *tables) verdict(of *cache.Target, after, upTo uint64) cache.Verdict {
 	v = max(v, t.rowLocked(byURL, of.URL, after, upTo))
 	for _, tag := range of.Tags {
 		v = max(v, t.rowLocked(byTag, tag, after, upTo))
+		if t.siteTags > 0 {
+			v = max(v, t.rowLocked(bySiteTag, siteTag(of.Site, tag), after, upTo))
+		}
 	}
 	t.prefixes.along(of.URL, func(r *row) { v = max(v, r.marks.verdict(after, upTo)) })
 	return max(v, t.globsLocked(of.URL, after, upTo))
 }
+
+// siteTag is the name of a tag on responses of one site: names of sites have no space.
+func siteTag(site, tag string) string { return site + " " + tag }
 
 func (t *tables) rowLocked(in table, name string, after, upTo uint64) cache.Verdict {
 	s := selector{in, name}

@@ -2,33 +2,31 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
 	"mime"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
+	"selvage/purge"
 	"selvage/tlsmgr"
 )
 
-// admin serves the admin endpoints: on a unix socket to whoever may open it, on TCP to whoever has the token, and the two
-// health endpoints, when wanted, on a listener of their own to everybody.
+// admin serves the admin endpoints: on a unix socket to whoever may open it, on TCP to whoever has a token, and the two
+// health endpoints, when wanted, on a listener of their own to everybody. A token of the purge section is good for purges
+// alone.
 type admin struct {
 	ready   func() bool
 	metrics http.Handler
 	reload  func() verdict
 	origins func() []originStatus
-	disk    *cache.Disk            // nil without a disk tier
-	purge   func(url string) error // puts a hard purge of a purge URL in force
+	disk    *cache.Disk // nil without a disk tier
+	purges  *purge.API
 	log     *slog.Logger
 	// certificates tells of those that can run out.
 	certificates func() []tlsmgr.Status
@@ -40,32 +38,28 @@ type admin struct {
 type door struct {
 	net.Listener
 	http.Handler
+	greet func(context.Context, net.Conn) context.Context // notes who is at the other end; nil: nobody asks
 }
 
 // listen opens every listener that c asks for. A default socket that cannot be had is logged and done without: the admin
 // side never keeps the node from serving.
-func (a *admin) listen(c AdminConfig, m machine, uid int) (err error) {
+func (a *admin) listen(c AdminConfig, env func(string) (string, bool), uid int) (err error) {
 	defer func() {
 		if err != nil {
 			a.close()
 		}
 	}()
-	path := adminSocketPath(c.Socket, m.env, uid)
+	path := adminSocketPath(c.Socket, env, uid)
 	switch l, err := listenSocket(path); {
 	case err == nil:
-		a.doors = append(a.doors, door{l, refuseBrowsers(a.endpoints())})
+		a.doors = append(a.doors, door{l, a.behindSocket(), withPeer})
 	case c.Socket != "":
 		return fmt.Errorf("admin.socket: %w", err)
 	default:
 		a.log.Warn("no admin socket: reload and metrics are out of reach", "error", err)
 	}
 	if c.Address != "" {
-		token, err := c.token(m)
-		if err != nil {
-			return fmt.Errorf("admin.token: %w", err)
-		}
-		guarded := allowHosts(c, refuseBrowsers(requireToken(token, a.endpoints())))
-		if err := a.open("admin.address", c.Address, guarded); err != nil {
+		if err := a.open("admin.address", c.Address, a.behindToken(c)); err != nil {
 			return err
 		}
 	}
@@ -80,7 +74,7 @@ func (a *admin) open(key, address string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", key, err)
 	}
-	a.doors = append(a.doors, door{l, h})
+	a.doors = append(a.doors, door{l, h, nil})
 	return nil
 }
 
@@ -97,7 +91,7 @@ func (a *admin) Run(ctx context.Context) error {
 		server := &http.Server{
 			Handler: d.Handler, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
-			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+			IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ConnContext: d.greet,
 		}
 		stop := context.AfterFunc(ctx, func() { server.Close() })
 		doors.Go(func() error {
@@ -115,12 +109,25 @@ func (a *admin) Run(ctx context.Context) error {
 func (a *admin) endpoints() http.Handler {
 	mux := http.NewServeMux()
 	a.health(mux)
-	mux.Handle("GET /metrics", a.metrics)
-	mux.HandleFunc("POST /v1/reload", wantJSON(a.serveReload))
-	mux.HandleFunc("GET /v1/origins", func(w http.ResponseWriter, _ *http.Request) { a.answerJSON(w, http.StatusOK, a.origins()) })
+	mux.HandleFunc("GET /metrics", forAdmin(func(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
+		a.metrics.ServeHTTP(w, r)
+	}))
+	mux.HandleFunc("POST /v1/reload", wantJSON(forAdmin(a.serveReload)))
+	mux.HandleFunc("GET /v1/origins", forAdmin(func(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
+		a.answerJSON(w, http.StatusOK, a.origins())
+	}))
 	a.cacheEndpoints(mux)
-	mux.HandleFunc("GET /v1/certificates", a.serveCertificates)
+	a.purgeEndpoints(mux)
+	mux.HandleFunc("GET /v1/certificates", forAdmin(a.serveCertificates))
 	return mux
+}
+
+// purgeEndpoints adds those for purges, which decide for themselves what a Caller may.
+func (a *admin) purgeEndpoints(mux *http.ServeMux) {
+	mux.HandleFunc("POST /v1/purge", wantJSON(forCaller(a.purges.ServePurge)))
+	mux.HandleFunc("GET /v1/purges", forCaller(a.purges.ServeHistory))
+	mux.HandleFunc("GET /v1/purges/{number}", forCaller(a.purges.ServeRecord))
+	mux.HandleFunc("GET /v1/openapi.yaml", forCaller(a.purges.ServeOpenAPI))
 }
 
 // health adds the endpoints that anybody may see.
@@ -143,11 +150,16 @@ func answer(w http.ResponseWriter, status int, text string) {
 	fmt.Fprintln(w, text)
 }
 
+// decline answers with a problem (RFC 9457).
+func decline(w http.ResponseWriter, status int, detail string) {
+	(&purge.Problem{Status: status, Detail: detail}).Write(w)
+}
+
 // wantJSON wants a body of JSON, which no form of a foreign web page can send.
 func wantJSON(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-			answer(w, http.StatusUnsupportedMediaType, "Content-Type: application/json is wanted")
+			decline(w, http.StatusUnsupportedMediaType, "Content-Type: application/json is wanted")
 			return
 		}
 		next(w, r)
@@ -155,7 +167,7 @@ func wantJSON(next http.HandlerFunc) http.HandlerFunc {
 }
 
 // serveReload reads the configuration again.
-func (a *admin) serveReload(w http.ResponseWriter, _ *http.Request) {
+func (a *admin) serveReload(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
 	v := a.reload()
 	status := http.StatusOK
 	if !v.OK {
@@ -171,51 +183,4 @@ func (a *admin) answerJSON(w http.ResponseWriter, status int, v any) {
 	if err := printJSON(w, v); err != nil {
 		a.log.Debug("an answer was not taken", "error", err)
 	}
-}
-
-// refuseBrowsers refuses what only a browser sends, on behalf of some page: nobody opens the admin listener in one.
-func refuseBrowsers(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
-			answer(w, http.StatusForbidden, "not for browsers")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// allowHosts refuses names that nobody gave this listener: a page whose name was rebound to our address (DNS rebinding)
-// still sends its own.
-func allowHosts(c AdminConfig, next http.Handler) http.Handler {
-	address, _, _ := net.SplitHostPort(c.Address)
-	known := append([]string{address, "localhost", "127.0.0.1", "::1"}, c.Hosts...)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-		named := func(known string) bool { return host != "" && strings.EqualFold(known, host) }
-		if !slices.ContainsFunc(known, named) {
-			answer(w, http.StatusMisdirectedRequest, "not a name of this listener; admin.hosts adds more")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// requireToken wants the bearer token (RFC 6750, section 2.1). Hashes are compared, so that the time taken says nothing
-// about the token's length either.
-func requireToken(token string, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		got := sha256.Sum256([]byte(strings.TrimSpace(given)))
-		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="selvage"`)
-			answer(w, http.StatusUnauthorized, "a token is wanted")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }

@@ -3,23 +3,38 @@ package main
 import (
 	"fmt"
 	"net"
-	"strings"
+	"reflect"
+
+	"selvage/purge"
 )
 
-func (c AdminConfig) validate(m machine, report func(path, problem, hint string)) {
+// validate reports what is wrong. tokens tells whether there are any besides the admin token.
+func (c AdminConfig) validate(m machine, tokens bool, report func(path, problem, hint string)) {
 	if len(c.Socket) > maxSocketPath {
 		report("socket", fmt.Sprintf("a socket's path has at most %d bytes", maxSocketPath), "")
 	}
 	validateAddress("address", c.Address, report)
 	validateAddress("health", c.Health, report)
-	switch {
-	case c.Address != "" && c.Token == "":
+	if c.Address != "" && c.Token == "" && !tokens {
 		report("address", "needs a token", "write token: env:NAME or token: file:/path")
-	case c.Token != "":
-		if _, err := c.token(m); err != nil {
-			report("token", err.Error(), "")
-		}
 	}
+	if _, err := c.hash(m.secret); err != nil {
+		report("token", err.Error(), "")
+	}
+}
+
+// configuredSocket returns what a file says of the admin socket. Nothing else in it is judged: who uses the socket need not have
+// the secrets that the file names.
+func configuredSocket(name string, m machine) (string, error) {
+	l := &loader{machine: m, places: make(map[string]place), broken: make(map[string]bool)}
+	f := DefaultFile()
+	if src, ok := l.read(name, position{}); ok {
+		l.decode(src, reflect.ValueOf(&f).Elem())
+	}
+	if l.unread {
+		return "", l.problems
+	}
+	return f.Admin.Socket, nil
 }
 
 // maxSocketPath is what sockaddr_un holds on every system we build for, less its final zero.
@@ -35,18 +50,11 @@ func validateAddress(path, address string, report func(path, problem, hint strin
 	}
 }
 
-// token reads the bearer token from where the configuration says it is. Its errors do not hold what was configured: it
-// may be the token itself, put in the wrong place.
-func (c AdminConfig) token(m machine) (string, error) {
-	text, err := m.secret(c.Token)
-	if err != nil {
-		return "", err
+// hash reads the hash of the admin token; nil without one.
+func (c AdminConfig) hash(secrets purge.Secrets) (*purge.TokenHash, error) {
+	if c.Token == "" {
+		return nil, nil
 	}
-	if text = strings.TrimSpace(text); len(text) < minTokenBytes {
-		return "", fmt.Errorf("the token has %d bytes, and needs at least %d", len(text), minTokenBytes)
-	}
-	return text, nil
+	h, err := purge.ReadToken(c.Token, secrets)
+	return &h, err
 }
-
-// minTokenBytes makes guessing hopeless even for a token of hexadecimal digits.
-const minTokenBytes = 16

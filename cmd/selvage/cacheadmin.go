@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"selvage/cache"
+	"selvage/purge"
 )
 
 // scrubLine is a line of the answer to POST /v1/cache/scrub: how far it has come, and at last the report or an error.
@@ -24,29 +25,36 @@ type removal struct {
 
 // cacheEndpoints adds those for the disk tier.
 func (a *admin) cacheEndpoints(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/cache", a.withDisk(a.serveList))
-	mux.HandleFunc("GET /v1/cache/stat", a.withDisk(a.serveStat))
-	mux.HandleFunc("POST /v1/cache/scrub", wantJSON(a.withDisk(a.serveScrub)))
-	mux.HandleFunc("DELETE /v1/cache", a.withDisk(a.serveRemove))
+	mux.HandleFunc("GET /v1/cache", forAdmin(a.withDisk(a.serveList)))
+	mux.HandleFunc("GET /v1/cache/stat", forAdmin(a.withDisk(a.serveStat)))
+	mux.HandleFunc("POST /v1/cache/scrub", wantJSON(forAdmin(a.withDisk(a.serveScrub))))
+	mux.HandleFunc("DELETE /v1/cache", forAdmin(a.withDisk(a.serveRemove)))
 }
 
-// withDisk answers for a node without a disk tier, and gives those with one the time they need: the listener's deadlines
-// are for answers that are made in a moment, and its read deadline would end the request's context.
-func (a *admin) withDisk(next http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
+// withDisk answers for a node without a disk tier.
+func (a *admin) withDisk(next callerHandler) callerHandler {
+	return func(w http.ResponseWriter, r *http.Request, who *purge.Caller) {
 		if a.disk == nil {
-			answer(w, http.StatusNotFound, "this node has no disk tier")
+			decline(w, http.StatusNotFound, "this node has no disk tier")
 			return
 		}
+		patiently(next)(w, r, who)
+	}
+}
+
+// patiently gives a handler the time it needs: the listener's deadlines are for answers that are made in a moment, and its
+// read deadline would end the request's context.
+func patiently(next callerHandler) callerHandler {
+	return func(w http.ResponseWriter, r *http.Request, who *purge.Caller) {
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Time{}) // only a recorder in a test has none
 		_ = control.SetWriteDeadline(time.Time{})
-		next(w, r)
+		next(w, r, who)
 	}
 }
 
 // serveList answers with a line of JSON for every stored response. A list that breaks off has no end in HTTP either.
-func (a *admin) serveList(w http.ResponseWriter, r *http.Request) {
+func (a *admin) serveList(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
 	out := newLines(w)
 	err := a.disk.List(r.Context(), func(s cache.StoredResponse) bool { return out.put(s) == nil })
 	if err != nil {
@@ -55,11 +63,11 @@ func (a *admin) serveList(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (a *admin) serveStat(w http.ResponseWriter, _ *http.Request) {
+func (a *admin) serveStat(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
 	a.answerJSON(w, http.StatusOK, a.disk.Stat())
 }
 
-func (a *admin) serveScrub(w http.ResponseWriter, r *http.Request) {
+func (a *admin) serveScrub(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
 	out := newLines(w)
 	report, err := a.disk.Scrub(r.Context(), func(done, total int64) {
 		if out.due() {
@@ -77,19 +85,19 @@ func (a *admin) serveScrub(w http.ResponseWriter, r *http.Request) {
 
 // serveRemove purges a URL, so that no fill under way and no promotion brings back what it takes away, and then takes it
 // away.
-func (a *admin) serveRemove(w http.ResponseWriter, r *http.Request) {
+func (a *admin) serveRemove(w http.ResponseWriter, r *http.Request, who *purge.Caller) {
 	url, err := cache.ParsePurgeURL(r.URL.Query().Get("url"))
 	if err != nil {
-		answer(w, http.StatusBadRequest, err.Error())
+		decline(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	if err := a.purge(url); err != nil {
-		answer(w, http.StatusInternalServerError, err.Error())
+	if _, err := a.purges.Purge(who, purge.Entry{Kind: cache.Hard, URLs: []string{url}}); err != nil {
+		purge.NewProblem(err).Write(w)
 		return
 	}
 	n, err := a.disk.Remove(r.Context(), url)
 	if err != nil {
-		answer(w, http.StatusInternalServerError, err.Error())
+		decline(w, http.StatusInternalServerError, err.Error())
 		return
 	}
 	a.answerJSON(w, http.StatusOK, removal{url, n})

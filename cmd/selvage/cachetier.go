@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"selvage/cache"
 )
@@ -52,8 +51,7 @@ func (d runningDisk) ask(ctx context.Context, method, target string) (*http.Resp
 		return nil, fmt.Errorf("reach the running node: %w; --path is for one that is stopped", err)
 	case response.StatusCode != http.StatusOK:
 		defer response.Body.Close()
-		text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
-		return nil, fmt.Errorf("the node answered %s: %s", response.Status, strings.TrimSpace(string(text)))
+		return nil, fmt.Errorf("the node answered %s: %w", response.Status, readProblem(response))
 	}
 	return response, nil
 }

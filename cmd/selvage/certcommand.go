@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"selvage/purge"
 	"selvage/tlsmgr"
 )
 
@@ -55,7 +56,7 @@ func askCertificates(socket string) (all []tlsmgr.Status, err error) {
 	return all, nil
 }
 
-func (a *admin) serveCertificates(w http.ResponseWriter, _ *http.Request) {
+func (a *admin) serveCertificates(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
 	a.answerJSON(w, http.StatusOK, append([]tlsmgr.Status{}, a.certificates()...)) // none is [], not null
 }
 

@@ -8,6 +8,7 @@ import (
 	"selvage/cache"
 	"selvage/edge"
 	"selvage/origin"
+	"selvage/purge"
 	"selvage/tlsmgr"
 )
 
@@ -29,6 +30,7 @@ type File struct {
 	Include []string                 `yaml:"include"`
 	Origins map[string]origin.Config `yaml:"origins"`
 	Admin   AdminConfig              `yaml:"admin"`
+	Purge   purge.Config             `yaml:"purge"`
 	TLS     tlsmgr.Config            `yaml:"tls"`
 	Sites   []siteConfig             `yaml:"sites"` // in place of edge.Config's: see edgeConfig
 	edge.Config
@@ -45,9 +47,10 @@ type AdminConfig struct {
 	// Socket is the path of a unix socket. Default: admin.sock in $RUNTIME_DIRECTORY, else in /run/selvage, else in a
 	// folder of the user's own.
 	Socket string `yaml:"socket"`
-	// Address is a TCP address for the same endpoints. It needs Token.
+	// Address is a TCP address for the same endpoints. It needs Token, or one of the purge section, which is good there for
+	// purges alone.
 	Address string `yaml:"address"`
-	// Token is where the bearer token is: env:NAME or file:/path. Never the token itself.
+	// Token is where the bearer token is, env:NAME or file:/path, or its hash, sha256:HEX. Never the token itself.
 	Token string `yaml:"token" secret:"true"`
 	// Hosts are further Host names under which Address may be called; loopback names and the address itself always may.
 	Hosts []string `yaml:"hosts"`
@@ -94,7 +97,8 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 	f.edgeConfig().Validate(origins, report)
 	f.validateSites(report)
 	f.TLS.Validate(below("tls", report))
-	f.Admin.validate(m, below("admin", report))
+	f.Admin.validate(m, len(f.Purge.Tokens) > 0, below("admin", report))
+	f.Purge.Validate(f.edgeConfig().SiteNames(), m.secret, below("purge", report))
 }
 
 // below makes paths relative to a section into paths of the file.
@@ -120,7 +124,7 @@ func (f *File) validateMemory(m machine, report func(path, problem, hint string)
 
 // startingPoints are the values that sections start from, by type.
 func startingPoints() []any {
-	return []any{cache.DefaultConfig(), origin.DefaultConfig(), origin.DefaultUpstream()}
+	return []any{cache.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig(), origin.DefaultUpstream()}
 }
 
 // maxDuration keeps sums of durations far from overflow.

@@ -27,6 +27,7 @@ func testMachine() machine {
 	m.env = func(name string) (string, bool) {
 		value, ok := map[string]string{
 			"APP_HOST": "app.internal", "EMPTY": "", "PORT": "8081", "SELVAGE_TOKEN": "0123456789abcdef",
+			"DEPLOY_TOKEN": "fedcba9876543210", "SHORT_TOKEN": "short",
 		}[name]
 		return value, ok
 	}

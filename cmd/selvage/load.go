@@ -46,10 +46,30 @@ func LoadFile(name string, m machine) (*File, error) {
 		f.validate(m, l.judge)
 	}
 	if len(l.problems) > 0 {
+		l.hideSecrets()
 		l.problems.sort(l.sources)
 		return nil, l.problems
 	}
 	return &f, nil
+}
+
+// hideSecrets keeps every line from being shown that a secret stands in, whatever else is wrong there.
+func (l *loader) hideSecrets() {
+	type line struct {
+		file   string
+		number int
+	}
+	secret := make(map[line]bool)
+	for _, p := range l.places {
+		if p.secret {
+			secret[line{p.source.name, p.line}] = true
+		}
+	}
+	for i := range l.problems {
+		if p := &l.problems[i]; secret[line{p.File, p.Line}] {
+			p.excerpt = ""
+		}
+	}
 }
 
 // maxFileBytes is far above any file a person writes.

@@ -5,6 +5,9 @@
 //	selvage run --config selvage.yaml            everything else
 //	selvage check selvage.yaml                   say what is wrong with a file, all at once
 //	selvage reload                               have the running node read its file again
+//	selvage purge URL...                         take away what is cached of them; also --prefix, --glob, --tag, --host,
+//	                                             --site, --all; --soft makes it stale, --dry-run only tells
+//	selvage purge - < urls.txt                   the same for many URLs, one a line
 //	selvage cache ls | stat | scrub | rm URL     look into the disk tier of the running node
 //	selvage cache ls --path DIR                  the same in the folder of a node that is stopped
 //	selvage origin ls                            what the upstreams of the running node are doing
@@ -12,7 +15,8 @@
 //	selvage cert root                            the root of the node's own CA, for those who are to trust it
 //	selvage version
 //
-// Exit codes: 0 done, 1 failed (also: a scrub has found damage), 2 the command line or the configuration is wrong.
+// Exit codes: 0 done, 1 failed (also: a scrub has found damage), 2 the command line or the configuration is wrong, 3 some of
+// many purges were done before one failed.
 //
 // Signals of run: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads (a file with errors keeps the one in
 // force); SIGUSR1 reopens the access log.
@@ -21,6 +25,8 @@
 // GET /v1/origins, GET /v1/certificates.
 // Of the disk tier: GET /v1/cache (a line of JSON for every stored response), GET /v1/cache/stat, POST /v1/cache/scrub (lines
 // of progress, then the report), DELETE /v1/cache?url=HOST/PATH?QUERY. A POST wants Content-Type: application/json.
+// Of purges: POST /v1/purge, GET /v1/purges, GET /v1/purges/{number}; GET /v1/openapi.yaml describes them. They are all that a
+// token of the purge section is good for. Errors are problem details (RFC 9457).
 package main
 
 import (
@@ -38,6 +44,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitPartly = 3
 )
 
 // commands is the command line.
@@ -45,6 +52,7 @@ type commands struct {
 	Run     runCommand     `cmd:"" help:"Serve: a configuration file, one site from flags, or the demo."`
 	Check   checkCommand   `cmd:"" help:"Check a configuration file."`
 	Reload  reloadCommand  `cmd:"" help:"Have the running node read its configuration again."`
+	Purge   purgeCommand   `cmd:"" help:"Take away what is cached, or make it stale."`
 	Cache   cacheCommand   `cmd:"" help:"Look into the disk tier, check it, remove from it."`
 	Origin  originCommand  `cmd:"" help:"Look at the upstreams of the running node."`
 	Cert    certCommand    `cmd:"" help:"Look at this node's certificates."`
@@ -53,6 +61,7 @@ type commands struct {
 
 // console is where a verb reads and writes.
 type console struct {
+	in               io.Reader
 	out, err         io.Writer
 	outTerm, errTerm bool // whether they are terminals
 	width            int  // of the terminal, in characters; 0 is unknown
@@ -67,7 +76,7 @@ func thisConsole() console {
 	out, err := int(os.Stdout.Fd()), int(os.Stderr.Fd())
 	width, _, _ := term.GetSize(out)
 	return console{
-		out: os.Stdout, err: os.Stderr, outTerm: term.IsTerminal(out), errTerm: term.IsTerminal(err),
+		in: os.Stdin, out: os.Stdout, err: os.Stderr, outTerm: term.IsTerminal(out), errTerm: term.IsTerminal(err),
 		width: width, machine: thisMachine(),
 	}
 }
@@ -92,9 +101,17 @@ func run(args []string, c console) int {
 func (c console) finish(err error) int {
 	var problems Diagnostics
 	var usage usageError
+	var wrong misuse
+	var partly partlyError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &partly):
+		fmt.Fprintf(c.err, "selvage: %v\n", err)
+		return exitPartly
+	case errors.As(err, &wrong):
+		fmt.Fprintf(c.err, "selvage: %v\n", err)
+		return exitUsage
 	case errors.As(err, &problems):
 		problems.print(c.err, c.errTerm)
 		return exitUsage

@@ -30,6 +30,7 @@ type node struct {
 	name    string // of the configuration file; "" when there is none to read again
 
 	journal *purge.Journal
+	guard   *purge.Guard
 	store   *cache.Store
 	edge    *edge.Edge
 	certs   *tlsmgr.Manager
@@ -77,22 +78,41 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}, clock, journal); err != nil {
 		return fmt.Errorf("cache: %w", err)
 	}
+	n.guard = purge.NewGuard()
+	if err = n.configureGuard(f); err != nil {
+		return err
+	}
+	purges := purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), origins: n.origins, certificates: n.certs.Certificates,
-		purge: func(url string) error {
-			_, err := journal.Add(purge.Entry{Kind: cache.Hard, URLs: []string{url}})
-			return err
-		},
+		disk: n.store.Disk(), purges: purges, origins: n.origins, certificates: n.certs.Certificates,
 	}
-	if err = n.admin.listen(f.Admin, n.machine, os.Geteuid()); err != nil {
+	if err = n.admin.listen(f.Admin, n.machine.env, os.Geteuid()); err != nil {
 		return err
 	}
 	n.edge, err = edge.New(edge.Options{
-		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Clock: clock, Logger: n.log,
-		Version: thisBuild().Version, Certificates: n.certs, Listen: listen,
+		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Purges: purges, Clock: clock,
+		Logger: n.log, Version: thisBuild().Version, Certificates: n.certs, Listen: listen,
 	})
 	return err
+}
+
+// configureGuard puts in force who may purge.
+func (n *node) configureGuard(f *File) error {
+	admin, err := f.Admin.hash(n.machine.secret)
+	if err != nil {
+		return fmt.Errorf("admin.token: %w", err)
+	}
+	return n.guard.Configure(f.Purge, admin, n.machine.secret)
+}
+
+// sitesInForce are the edge's, which is opened last.
+type sitesInForce func() *edge.Edge
+
+func (s sitesInForce) HasSite(name string) bool { return s().HasSite(name) }
+
+func (s sitesInForce) PurgeURLs(host, path, query string, hasQuery bool) (site string, urls []string) {
+	return s().PurgeURLs(host, path, query, hasQuery)
 }
 
 // openCertificates makes the certificates, or reads them.
@@ -279,6 +299,9 @@ func (n *node) apply() (*File, error) {
 	if err := n.edge.Reload(f.edgeConfig(), forEdge(pools)); err != nil {
 		closePools(pools, n.pools)
 		return nil, err
+	}
+	if err := n.configureGuard(f); err != nil { // the file has been read a moment ago, and its tokens with it
+		n.log.Error("the tokens stay as they were", "error", err)
 	}
 	n.runPools(pools, n.pools)
 	certify()

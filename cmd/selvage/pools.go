@@ -19,7 +19,7 @@ func openPools(configs, oldConfigs map[string]origin.Config, old map[string]*ori
 			pools[name] = p
 			continue
 		}
-		p, err := origin.New(name, config, nil, log)
+		p, err := origin.New(name, config, origin.Network{}, log)
 		if err != nil {
 			closePools(pools, old)
 			return nil, err

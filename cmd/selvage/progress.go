@@ -43,6 +43,16 @@ func (p *progress) show(done, total int64) {
 		done*100/total, humanSize(done), humanSize(total))
 }
 
+// say draws text in place of the bar, where nobody knows how far there is to go.
+func (p *progress) say(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.term {
+		p.shown = time.Now()
+		fmt.Fprint(p.out, eraseLine, text)
+	}
+}
+
 // clear takes the line away.
 func (p *progress) clear() {
 	p.mu.Lock()

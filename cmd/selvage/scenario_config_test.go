@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -10,6 +11,7 @@ import (
 // and of that site's cache section (`cache`).
 type configText struct {
 	full, site, cache []string
+	disk              bool     // a disk tier beside the log file
 	origins           []string // names, in the order they are mentioned
 }
 
@@ -54,6 +56,9 @@ func (c configText) compose(m *mode, logFile string) string {
 	if !has("log") {
 		fmt.Fprintf(&out, "log: {format: json, file: %q}\n", logFile)
 	}
+	if c.disk {
+		fmt.Fprintf(&out, "disk: {path: %q, size: 64MiB}\n", filepath.Join(filepath.Dir(logFile), "disk"))
+	}
 	if m.lane != "" && !has("fast_lane") {
 		fmt.Fprintf(&out, "fast_lane: %q\n", m.lane)
 	}
@@ -89,19 +94,22 @@ func (p *scriptParser) reload(b statement) error {
 	if refused {
 		words = words[1:]
 	}
-	c := configText{origins: p.config.origins}
+	c := configText{origins: p.config.origins, disk: p.config.disk}
 	to, ok := map[string]*[]string{"": &c.full, "site": &c.site, "cache": &c.cache}[strings.Join(words, " ")]
 	if !ok {
 		return fmt.Errorf("%q: want reload, then perhaps refused, then perhaps site or cache", b.text)
 	}
 	*to = yamlLines(b)
 	p.add(b, func(s *stage) error {
-		err := s.node.reload(c.compose(s.mode, s.log.file))
+		config := c.compose(s.mode, s.log.file)
+		err := s.node.reload(config)
 		switch {
 		case refused && err == nil:
 			return fmt.Errorf("reload = nil, want it refused")
 		case !refused && err != nil:
 			return fmt.Errorf("reload: %w", err)
+		case !refused:
+			s.config = config
 		}
 		return nil
 	})

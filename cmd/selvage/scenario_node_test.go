@@ -8,6 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
 	"selvage/edge"
@@ -20,6 +23,9 @@ import (
 type selvage struct {
 	network *memoryNetwork
 	logger  *slog.Logger
+	journal *purge.Journal
+	guard   *purge.Guard
+	purges  *purge.API
 	edge    *edge.Edge
 	certs   *tlsmgr.Manager
 	store   *cache.Store
@@ -46,38 +52,81 @@ func startSelvage(n *memoryNetwork, config string) (subject, error) {
 	}); err != nil {
 		return nil, err
 	}
-	clock, journal := cache.SystemClock(), purge.NewJournal()
-	if s.store, err = cache.NewStore(cache.StoreConfig{MaxBytes: file.Memory}, clock, journal); err != nil {
-		return nil, err
-	}
-	s.edge, err = edge.New(edge.Options{
-		Config: file.edgeConfig(), Pools: pools, Store: s.store, Journal: journal, Clock: clock, Logger: s.logger,
-		Version: "scenario", Certificates: s.certs, Listen: n.Listen,
-	})
-	if err != nil {
-		s.store.Close()
+	if err := s.openRooms(file, pools); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
-	go func() { s.ended <- s.edge.Run(ctx) }()
+	go func() { s.ended <- s.run(ctx) }()
 	return s, nil
 }
 
-// load reads a configuration as from a file, on a machine of known size.
+func (s *selvage) openRooms(file *File, pools map[string]edge.Pool) (err error) {
+	clock := cache.SystemClock()
+	if s.journal, err = openJournal(file.Disk, s.logger); err != nil {
+		return err
+	}
+	if s.store, err = cache.NewStore(cache.StoreConfig{
+		MaxBytes: file.Memory, Disk: file.Disk, Identity: s.journal.Identity(), HighestEpoch: s.journal.Reserved(),
+	}, clock, s.journal); err != nil {
+		return err
+	}
+	s.guard = purge.NewGuard()
+	if err := s.guard.Configure(file.Purge, nil, scenarioMachine("").secret); err != nil {
+		return err
+	}
+	s.purges = purge.NewAPI(s.guard, s.journal, s.store, sitesInForce(func() *edge.Edge { return s.edge }), s.logger)
+	s.edge, err = edge.New(edge.Options{
+		Config: file.edgeConfig(), Pools: pools, Store: s.store, Journal: s.journal, Purges: s.purges, Clock: clock,
+		Logger: s.logger, Version: "scenario", Certificates: s.certs, Listen: s.network.Listen,
+	})
+	if err != nil {
+		s.store.Close()
+	}
+	return err
+}
+
+// run serves until ctx ends, and then writes what is to be written.
+func (s *selvage) run(ctx context.Context) error {
+	var g errgroup.Group
+	writing, settle := context.WithCancel(context.Background())
+	g.Go(func() error {
+		err := s.edge.Run(ctx)
+		s.store.Close()
+		settle()
+		return err
+	})
+	g.Go(func() error { return s.store.Run(writing) })
+	g.Go(func() error { return s.journal.Run(writing) })
+	g.Go(func() error { return s.store.Sweep(ctx, s.journal.Changed()) })
+	return g.Wait()
+}
+
+// load reads a configuration as from a file.
 func (s *selvage) load(config string) (*File, error) {
-	return LoadFile("selvage.yaml", machine{
-		env:         os.LookupEnv,
+	return LoadFile("selvage.yaml", scenarioMachine(config))
+}
+
+// scenarioMachine is a machine of known size that has one file. What secrets it knows are written in scenarios as they are
+// named in the configuration.
+func scenarioMachine(config string) machine {
+	return machine{
+		env: func(name string) (string, bool) {
+			if token, ok := strings.CutPrefix(name, "TOKEN_"); ok {
+				return "secret-of-" + strings.ToLower(token), true
+			}
+			return os.LookupEnv(name)
+		},
 		read:        func(string) ([]byte, error) { return []byte(config), nil },
 		glob:        filepath.Glob,
 		memoryLimit: memoryLimit,
-	})
+	}
 }
 
 func (s *selvage) makePools(file *File) (map[string]edge.Pool, error) {
 	pools := make(map[string]edge.Pool)
 	for name, c := range file.Origins {
-		p, err := origin.New(name, c, s.network.Dial, s.logger)
+		p, err := origin.New(name, c, origin.Network{Dial: s.network.Dial}, s.logger)
 		if err != nil {
 			return nil, fmt.Errorf("origin %s: %w", name, err)
 		}
@@ -105,20 +154,24 @@ func (s *selvage) reload(config string) error {
 		return err
 	}
 	certify()
-	return nil
+	return s.guard.Configure(file.Purge, nil, scenarioMachine("").secret)
 }
 
 func (s *selvage) metrics() http.Handler { return s.edge.Metrics() }
 
+func (s *selvage) admin() http.Handler {
+	a := &admin{ready: s.edge.Ready, metrics: s.metrics(), disk: s.store.Disk(), purges: s.purges, log: s.logger}
+	return a.behindSocket()
+}
+
 func (s *selvage) stop() error {
 	s.cancel()
 	err := <-s.ended
-	s.store.Close()
 	for _, p := range s.pools {
 		p.Close()
 	}
 	if errors.Is(err, context.Canceled) {
-		return nil
+		err = nil
 	}
-	return err
+	return errors.Join(err, s.journal.Close())
 }

@@ -25,6 +25,7 @@ const patience = 24 * time.Hour
 type subject interface {
 	reload(config string) error
 	metrics() http.Handler
+	admin() http.Handler // as behind the admin socket
 	// stop ends the node and waits until nothing of it runs.
 	stop() error
 }
@@ -54,7 +55,9 @@ type stage struct {
 	origins map[string]*scriptedOrigin
 	clients map[string]*scriptedClient
 	names   []string // of the clients, in order of appearance
+	start   startSubject
 	node    subject
+	config  string // in force
 	log     lineLog
 }
 
@@ -63,6 +66,7 @@ func (sc *scenario) play(m *mode, logFile string, start startSubject) error {
 	s := &stage{
 		mode: m, began: time.Now(), network: newMemoryNetwork(), log: lineLog{logFile},
 		origins: map[string]*scriptedOrigin{}, clients: map[string]*scriptedClient{},
+		start: start, config: sc.config.compose(m, logFile),
 	}
 	for _, name := range sc.origins {
 		s.origins[name] = newScriptedOrigin(name, s.network, s.expand)
@@ -70,22 +74,29 @@ func (sc *scenario) play(m *mode, logFile string, start startSubject) error {
 			return err
 		}
 	}
-	n, err := start(s.network, sc.config.compose(m, logFile))
-	if err != nil {
+	var err error
+	if s.node, err = start(s.network, s.config); err != nil {
 		s.stopOrigins()
 		return fmt.Errorf("%s: start: %w", sc.file, err)
 	}
-	s.node = n
 	err = s.run(sc)
 	for _, name := range s.names {
 		s.clients[name].leave()
 	}
-	stopped := n.stop()
+	stopped := s.stop()
 	s.stopOrigins()
 	if err == nil {
 		err = s.strays(sc.file)
 	}
 	return errors.Join(err, stopped)
+}
+
+// stop ends the node, unless it is the node that could not be started again.
+func (s *stage) stop() error {
+	if s.node == nil {
+		return nil
+	}
+	return s.node.stop()
 }
 
 // run plays the steps up to the first that fails.

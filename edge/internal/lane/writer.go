@@ -88,6 +88,9 @@ func (w *Writer) writeSecure(p []byte) {
 
 // Abort ends an answer that cannot be finished: the client sees a reset. What was given before may still reach it.
 func (w *Writer) Abort() {
+	if w.conn == nil {
+		return
+	}
 	if w.flush() == nil {
 		w.err = errAborted
 	}
