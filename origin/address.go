@@ -10,22 +10,31 @@ import (
 
 // address is where an upstream is.
 type address struct {
-	name   string // as it is told: host:port, or unix:/path
-	scheme string // http or https
+	name   string // as it is told: host:port, unix:/path or file:///path
+	scheme string // http, https or file
 	host   string // authority for the URL of a request
-	path   string // of a unix socket
+	path   string // of a unix socket or a folder
 }
 
-func (a address) isSocket() bool { return a.path != "" }
+func (a address) isFolder() bool { return a.scheme == "file" }
+
+// isHere reports whether it is on this machine, and so has a path and no name.
+func (a address) isHere() bool { return a.path != "" }
 
 // parseAddress reads one of Config.URLs. The problem is "" when there is none.
 func parseAddress(text string) (a address, problem, hint string) {
-	const shapes = "http://host:port, https://host or unix:/path/to/socket"
+	const shapes = "http://host:port, https://host, unix:/path/to/socket or file:///path/to/folder"
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if !filepath.IsAbs(path) {
 			return a, "the socket's path is not absolute", shapes
 		}
 		return address{name: text, scheme: "http", host: "localhost", path: path}, "", ""
+	}
+	if folder, ok := strings.CutPrefix(text, "file://"); ok {
+		if !filepath.IsAbs(folder) {
+			return a, "the folder's path is not absolute", shapes
+		}
+		return address{name: "file://" + filepath.Clean(folder), scheme: "file", host: "localhost", path: folder}, "", ""
 	}
 	u, err := url.Parse(text)
 	switch {

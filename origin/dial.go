@@ -79,7 +79,7 @@ func (u *upstream) secure(ctx context.Context) (*tls.Conn, *wire, error) {
 
 func (u *upstream) connect(ctx context.Context) (net.Conn, error) {
 	switch {
-	case u.isSocket():
+	case u.isHere():
 		return u.pool.network.Dial(ctx, "unix", u.path)
 	case u.addresses == nil: // an address, or a name for the dialer
 		return u.pool.network.Dial(ctx, "tcp", u.name)

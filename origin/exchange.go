@@ -95,6 +95,13 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	x.await(forUpload)
 }
 
+// takeOver is the gotConn of what needs no connection.
+func (x *exchange) takeOver() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.connected = true
+}
+
 // wroteHeaders comes when an HTTP/2 head is on the wire, but an HTTP/1 head still in a buffer: there conn.Write calls wrote.
 func (x *exchange) wroteHeaders() {
 	x.mu.Lock()

@@ -106,6 +106,7 @@ const (
 	StateDown     = "down"     // by its checks
 	StateEjected  = "ejected"  // by its answers
 	StateOpen     = "open"     // by its circuit breaker
+	StateDraining = "draining" // by an operator
 )
 
 func (h *health) state(now time.Time) (state, why string) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -248,6 +249,35 @@ func TestBreakerPassesOn(t *testing.T) {
 		f.count("a")
 		if well := f.ask(p, 20); well != 20 || f.count("a") != 0 {
 			t.Errorf("%d of 20 are well while the breaker of one of two is open", well)
+		}
+	})
+}
+
+// TestDrain: no more requests, and those in flight are finished; a new weight holds at once.
+func TestDrain(t *testing.T) {
+	withFarm(t, "ab", same, func(t *testing.T, p *Pool, f *farm) {
+		f.set("a", after(second, says(200)))
+		long := make(chan int)
+		go func() { long <- f.ask(p, 1) }()
+		synctest.Wait()
+		if err := p.Change("a.test:80", Change{Drain: new(true)}); err != nil {
+			t.Fatal(err)
+		}
+		wantState(t, p, "a", StateDraining)
+		if well := f.ask(p, 10); well != 10 || f.count("b") != 10 {
+			t.Errorf("%d of 10 are well while a is drained", well)
+		}
+		if <-long != 1 {
+			t.Error("the request in flight at a was not answered")
+		}
+		f.set("a", says(200))
+		if err := p.Change("a.test:80", Change{Drain: new(false), Weight: new(3)}); err != nil {
+			t.Fatal(err)
+		}
+		f.count("a")
+		f.ask(p, 40)
+		if n := f.count("a"); n < 29 || n > 31 {
+			t.Errorf("with three times the weight a got %d of 40, want about 30", n)
 		}
 	})
 }

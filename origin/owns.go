@@ -18,7 +18,7 @@ func (p *Pool) Owns(u *url.URL, asked string) bool {
 		return true
 	}
 	for _, up := range p.upstreams() {
-		if up.isSocket() {
+		if up.isHere() {
 			continue
 		}
 		if hostPort(up.scheme, up.host) == named || up.scheme == u.Scheme && withPortOf(up, asked) == named {

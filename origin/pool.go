@@ -78,7 +78,11 @@ func (p *Pool) fill(all []UpstreamConfig) error {
 		a, _, _ := parseAddress(uc.URL)
 		switch {
 		case !uc.SRV:
-			p.add(p.newUpstream(uc, a))
+			u, err := p.newUpstream(uc, a)
+			if err != nil {
+				return fmt.Errorf("origin %s: %w", p.name, err)
+			}
+			p.add(u)
 		case p.network.Resolver == nil:
 			return fmt.Errorf("origin %s: nothing can look up the service %s", p.name, a.host)
 		default:
@@ -179,7 +183,7 @@ func orUnavailable(err error) error {
 	if err != nil {
 		return err
 	}
-	f := fault(typeUnavailable, "every upstream is cut off by its circuit breaker")
+	f := fault(typeUnavailable, "every upstream is drained, or cut off by its circuit breaker")
 	f.Status, f.Unreachable = http.StatusServiceUnavailable, true
 	return f
 }

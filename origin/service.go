@@ -122,7 +122,7 @@ func (s *service) join(t target) *upstream {
 	service, _, _ := parseAddress(s.config.URL)
 	c := s.config
 	c.Weight, c.Backup = t.weight, t.backup
-	u := s.pool.newUpstream(c, address{
+	u, _ := s.pool.newUpstream(c, address{ // only a folder can fail to open
 		name: hostPort(service.scheme, t.address), scheme: service.scheme, host: t.address,
 	})
 	s.pool.add(u)

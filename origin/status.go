@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -45,15 +46,50 @@ func (p *Pool) Status() Status {
 
 func (u *upstream) status(now time.Time) UpstreamStatus {
 	s := UpstreamStatus{
-		Upstream: u.name, Backup: u.backup, Weight: u.weight * u.health.share(now),
+		Upstream: u.name, Backup: u.backup, Weight: float64(u.weight.Load()) * u.health.share(now),
 		InFlight: u.load.inFlight.Load(), Latency: u.pace.at(now),
 		Answers: u.answers.Load(), Failures: u.failures.Load(),
 		Ejections: u.health.ejections.Load(), Returns: u.health.returns.Load(),
 		Checks: u.checks.Load(), FailedChecks: u.failedChecks.Load(),
 	}
 	s.State, s.Why = u.health.state(now)
+	if u.draining.Load() {
+		s.State, s.Why, s.Weight = StateDraining, "", 0
+	}
 	if s.Weight > 0 && u.breaker != nil && u.breaker.State() == gobreaker.StateOpen {
 		s.State, s.Why, s.Weight = StateOpen, "circuit breaker", 0
 	}
 	return s
+}
+
+// Change is what an operator may change of an upstream while the pool runs; nil is left as it is.
+type Change struct {
+	// Drain: no more requests, while those in flight are finished.
+	Drain  *bool `json:"drain,omitempty"`
+	Weight *int  `json:"weight,omitempty"`
+}
+
+// Change changes the upstream of a name, until the pool is made anew. What an error says is the operator's fault.
+func (p *Pool) Change(upstream string, c Change) error {
+	if c.Weight != nil && (*c.Weight < 1 || *c.Weight > maxWeight) {
+		return fmt.Errorf("weight %d is not from 1 to %d", *c.Weight, maxWeight)
+	}
+	for _, u := range p.upstreams() {
+		if u.name == upstream {
+			u.change(c)
+			return nil
+		}
+	}
+	return fmt.Errorf("origin %s has no upstream %s", p.name, upstream)
+}
+
+func (u *upstream) change(c Change) {
+	if c.Weight != nil {
+		u.weight.Store(int64(*c.Weight))
+	}
+	if c.Drain != nil {
+		u.draining.Store(*c.Drain)
+		u.pool.queue.wake()
+	}
+	u.health.log.Info("upstream changed by the operator", "draining", u.draining.Load(), "weight", u.weight.Load())
 }

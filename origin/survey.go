@@ -27,7 +27,7 @@ func (p *Pool) survey(into []choice, tried []*upstream, wellOnly bool, now time.
 
 func (p *Pool) surveyTier(c []choice, backups, sick bool, tried []*upstream, now time.Time) (_ []choice, full bool) {
 	for _, u := range p.upstreams() {
-		if u.backup != backups || slices.Contains(tried, u) || !u.breaker.lets() {
+		if u.backup != backups || u.draining.Load() || slices.Contains(tried, u) || !u.breaker.lets() {
 			continue
 		}
 		share := u.health.share(now)
@@ -49,7 +49,7 @@ func (p *Pool) isPanicking(now time.Time) bool {
 	}
 	all, well := 0, 0
 	for _, u := range p.upstreams() {
-		if u.backup {
+		if u.backup || u.draining.Load() {
 			continue
 		}
 		if all++; u.health.share(now) > 0 {
@@ -64,7 +64,7 @@ func (u *upstream) choice(now time.Time, share float64) choice {
 	if share == 0 {
 		share = 1
 	}
-	x := choice{upstream: u, weight: u.weight * share, load: float64(u.load.inFlight.Load()), seed: u.seed}
+	x := choice{upstream: u, weight: float64(u.weight.Load()) * share, load: float64(u.load.inFlight.Load()), seed: u.seed}
 	if u.pool.balance.policy == leastTime {
 		x.latency = u.pace.at(now)
 	}

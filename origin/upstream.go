@@ -20,14 +20,16 @@ type upstream struct {
 	address
 	pool       *Pool
 	backup     bool
-	weight     float64
-	seed       uint64 // a hash of the name
-	token      string // of a sticky cookie, "" without
+	weight     atomic.Int64
+	draining   atomic.Bool // it gets no requests, until an operator says otherwise
+	seed       uint64      // a hash of the name
+	token      string      // of a sticky cookie, "" without
 	timeouts   Timeouts
 	protocol   string
 	tls        *tls.Config
 	addresses  *addresses // nil where there is nothing to look up
 	checker    *checker   // nil without checks
+	folder     *directory // nil unless the upstream is one
 	transports atomic.Pointer[transports]
 
 	load     load
@@ -42,26 +44,29 @@ type upstream struct {
 }
 
 // newUpstream makes the upstream at a; uc says the rest of it.
-func (p *Pool) newUpstream(uc UpstreamConfig, a address) *upstream {
+func (p *Pool) newUpstream(uc UpstreamConfig, a address) (u *upstream, err error) {
 	c, log := p.config, p.log.With("origin", p.name, "upstream", a.name)
-	u := &upstream{
-		address: a, pool: p, backup: uc.Backup, weight: float64(uc.Weight), seed: xxhash.Sum64String(a.name),
+	u = &upstream{
+		address: a, pool: p, backup: uc.Backup, seed: xxhash.Sum64String(a.name),
 		timeouts: c.Timeouts, protocol: c.Protocol, tls: p.tlsFor(a), breaker: newBreaker(c.Breaker, log),
 	}
+	u.weight.Store(int64(uc.Weight))
 	if p.balance.policy == sticky {
 		u.token = p.balance.tie.token(a.name)
 	}
 	u.health.slowStart, u.health.log = c.SlowStart, log
 	u.outliers.OutlierConfig = c.Outliers
 	u.load.max, u.load.rate.interval = int64(uc.MaxRequests), newInterval(uc.MaxRate)
-	if name := (&url.URL{Host: a.host}).Hostname(); p.network.Resolver != nil && !a.isSocket() && !isAddress(name) {
+	if name := (&url.URL{Host: a.host}).Hostname(); p.network.Resolver != nil && !a.isHere() && !isAddress(name) {
 		u.addresses = &addresses{ResolveConfig: c.Resolve, resolver: p.network.Resolver, name: name, log: log, gone: u.renew}
 	}
 	u.transports.Store(u.newTransports(c))
-	if c.Check.Kind != checkOff {
+	if a.isFolder() {
+		u.folder, err = openDirectory(a.path)
+	} else if c.Check.Kind != checkOff {
 		u.checker = newChecker(c.Check, u, c.Host)
 	}
-	return u
+	return u, err
 }
 
 // run looks after u until ctx ends.
@@ -77,7 +82,7 @@ func (u *upstream) run(ctx context.Context) {
 }
 
 func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
-	response, err := u.transports.Load().of(r).RoundTrip(u.outgoing(r, x))
+	response, err := u.send(u.outgoing(r, x), x)
 	if err != nil {
 		err = x.reason(err)
 		x.judgeError(err)
@@ -92,6 +97,14 @@ func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, erro
 		x.judge(bad, "status "+strconv.Itoa(response.StatusCode))
 	}
 	return x.deliver(response)
+}
+
+func (u *upstream) send(r *http.Request, x *exchange) (*http.Response, error) {
+	if u.folder != nil {
+		x.takeOver()
+		return u.folder.RoundTrip(r)
+	}
+	return u.transports.Load().of(r).RoundTrip(r)
 }
 
 // isErrorStatus reports whether a status says that the upstream is at fault, rather than the request (RFC 5861, section 4).

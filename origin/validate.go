@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -58,6 +59,9 @@ func (c Config) validateUpstreams(report func(path, problem, hint string)) {
 		if problem == "" && u.SRV {
 			a.validateService(path, report)
 		}
+		if a.isFolder() {
+			a.validateFolder(path, report)
+		}
 		if !u.Backup {
 			primaries++
 		}
@@ -67,8 +71,10 @@ func (c Config) validateUpstreams(report func(path, problem, hint string)) {
 	}
 }
 
+const maxWeight = 1000
+
 func (u UpstreamConfig) validate(report func(path, problem, hint string)) {
-	if u.Weight < 1 || u.Weight > 1000 {
+	if u.Weight < 1 || u.Weight > maxWeight {
 		report("weight", "not from 1 to 1000", "weight: 1")
 	}
 	if u.MaxRequests < 0 {
@@ -82,8 +88,14 @@ func (u UpstreamConfig) validate(report func(path, problem, hint string)) {
 // validateService: SRV records have names of their own and give the ports.
 func (a address) validateService(path string, report func(path, problem, hint string)) {
 	u := url.URL{Host: a.host}
-	if a.isSocket() || u.Port() != "" || isAddress(u.Hostname()) {
+	if a.isHere() || u.Port() != "" || isAddress(u.Hostname()) {
 		report(path, "is not the name of a service", "url: http://_http._tcp.example.net")
+	}
+}
+
+func (a address) validateFolder(path string, report func(path, problem, hint string)) {
+	if info, err := os.Stat(a.path); err != nil || !info.IsDir() {
+		report(path, "is not a folder that can be read", "file:///srv/www")
 	}
 }
 

@@ -21,13 +21,14 @@ import (
 // health endpoints, when wanted, on a listener of their own to everybody. A token of the purge section is good for purges
 // alone.
 type admin struct {
-	ready   func() bool
-	metrics http.Handler
-	reload  func() verdict
-	origins func() []originStatus
-	disk    *cache.Disk // nil without a disk tier
-	purges  *purge.API
-	log     *slog.Logger
+	ready        func() bool
+	metrics      http.Handler
+	reload       func() verdict
+	origins      func() []originStatus
+	changeOrigin func(originChange) error
+	disk         *cache.Disk // nil without a disk tier
+	purges       *purge.API
+	log          *slog.Logger
 	// certificates tells of those that can run out.
 	certificates func() []tlsmgr.Status
 
@@ -113,9 +114,7 @@ func (a *admin) endpoints() http.Handler {
 		a.metrics.ServeHTTP(w, r)
 	}))
 	mux.HandleFunc("POST /v1/reload", wantJSON(forAdmin(a.serveReload)))
-	mux.HandleFunc("GET /v1/origins", forAdmin(func(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
-		a.answerJSON(w, http.StatusOK, a.origins())
-	}))
+	a.originEndpoints(mux)
 	a.cacheEndpoints(mux)
 	a.purgeEndpoints(mux)
 	mux.HandleFunc("GET /v1/certificates", forAdmin(a.serveCertificates))

@@ -11,6 +11,8 @@
 //	selvage cache ls | stat | scrub | rm URL     look into the disk tier of the running node
 //	selvage cache ls --path DIR                  the same in the folder of a node that is stopped
 //	selvage origin ls                            what the upstreams of the running node are doing
+//	selvage origin drain | resume ORIGIN UPSTREAM
+//	selvage origin weight ORIGIN UPSTREAM N      until the configuration is read again
 //	selvage cert ls                              the running node's certificates, and those it waits for
 //	selvage cert root                            the root of the node's own CA, for those who are to trust it
 //	selvage version
@@ -22,7 +24,7 @@
 // force); SIGUSR1 reopens the access log.
 //
 // Admin endpoints, on a unix socket and, with a token, on TCP: GET /livez, GET /readyz, GET /metrics, POST /v1/reload,
-// GET /v1/origins, GET /v1/certificates.
+// GET and PATCH /v1/origins, GET /v1/certificates.
 // Of the disk tier: GET /v1/cache (a line of JSON for every stored response), GET /v1/cache/stat, POST /v1/cache/scrub (lines
 // of progress, then the report), DELETE /v1/cache?url=HOST/PATH?QUERY. A POST wants Content-Type: application/json.
 // Of purges: POST /v1/purge, GET /v1/purges, GET /v1/purges/{number}; GET /v1/openapi.yaml describes them. They are all that a

@@ -85,7 +85,8 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	purges := purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), purges: purges, origins: n.origins, certificates: n.certs.Certificates,
+		disk: n.store.Disk(), purges: purges, origins: n.origins, changeOrigin: n.changeOrigin,
+		certificates: n.certs.Certificates,
 	}
 	if err = n.admin.listen(f.Admin, n.machine.env, os.Geteuid()); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -15,18 +16,63 @@ import (
 
 // originCommand is `selvage origin`.
 type originCommand struct {
-	Ls originLs `cmd:"" help:"List the upstreams and what they are doing."`
+	Ls     originLs     `cmd:"" help:"List the upstreams and what they are doing."`
+	Drain  originDrain  `cmd:"" help:"Send an upstream no more requests; those in flight are finished."`
+	Resume originResume `cmd:"" help:"Send an upstream requests again."`
+	Weight originWeight `cmd:"" help:"Change the weight of an upstream."`
 }
 
-// originLs is `selvage origin ls`.
-type originLs struct {
+// originPlace are the flags of all of them.
+type originPlace struct {
 	Socket string `help:"Admin socket of the running node." placeholder:"PATH"`
 	JSON   bool   `name:"json" help:"Print as JSON."`
 }
 
+// upstreamPlace says which upstream is meant.
+type upstreamPlace struct {
+	originPlace
+	Origin   string `arg:"" help:"Name of the origin."`
+	Upstream string `arg:"" help:"The upstream, as origin ls names it."`
+}
+
+// originLs is `selvage origin ls`.
+type originLs struct{ originPlace }
+
 // Run prints a line for every upstream.
-func (k *originLs) Run(c console) error {
-	all, err := askOrigins(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()))
+func (k *originLs) Run(c console) error { return k.print(c, http.MethodGet, nil) }
+
+// originDrain is `selvage origin drain`.
+type originDrain struct{ upstreamPlace }
+
+// Run has the upstream drained.
+func (k *originDrain) Run(c console) error { return k.change(c, origin.Change{Drain: new(true)}) }
+
+// originResume is `selvage origin resume`.
+type originResume struct{ upstreamPlace }
+
+// Run ends that.
+func (k *originResume) Run(c console) error { return k.change(c, origin.Change{Drain: new(false)}) }
+
+// originWeight is `selvage origin weight`.
+type originWeight struct {
+	upstreamPlace
+	To int `arg:"" help:"From 1 to 1000."`
+}
+
+// Run changes the weight.
+func (k *originWeight) Run(c console) error { return k.change(c, origin.Change{Weight: &k.To}) }
+
+// change changes the upstream, and prints what all are doing then.
+func (k *upstreamPlace) change(c console, change origin.Change) error {
+	body, err := json.Marshal(originChange{k.Origin, k.Upstream, change})
+	if err != nil {
+		return err
+	}
+	return k.print(c, http.MethodPatch, body)
+}
+
+func (k *originPlace) print(c console, method string, body []byte) error {
+	all, err := askOrigins(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, body)
 	if err != nil {
 		return err
 	}
@@ -36,16 +82,21 @@ func (k *originLs) Run(c console) error {
 	return writeOrigins(c.out, all, c.style())
 }
 
-func askOrigins(socket string) (all []originStatus, err error) {
+func askOrigins(socket, method string, body []byte) (all []originStatus, err error) {
+	r, err := http.NewRequest(method, adminURL+"/v1/origins", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
 	client := adminClient(socket)
 	client.Timeout = time.Minute
-	response, err := client.Get(adminURL + "/v1/origins")
+	response, err := client.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("reach the running node: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the node answered %s", response.Status)
+		return nil, fmt.Errorf("the node answered %s: %w", response.Status, readProblem(response))
 	}
 	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<20)).Decode(&all); err != nil {
 		return nil, fmt.Errorf("read the node's answer: %w", err)
@@ -88,7 +139,7 @@ func upstreamState(s origin.UpstreamStatus, style style) string {
 	switch s.State {
 	case origin.StateUp:
 		return style.good(text)
-	case origin.StateStarting:
+	case origin.StateStarting, origin.StateDraining:
 		return style.doubtful(text)
 	}
 	return style.bad(text)

@@ -33,6 +33,31 @@ func TestOriginLs(t *testing.T) {
 	if len(got) != 1 || got[0].Origin != "app" || len(got[0].Upstreams) != 1 || got[0].Upstreams[0].Answers != 1 {
 		t.Errorf("origin ls --json: %+v", got)
 	}
+	for _, row := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"weight", "app", address, "7"}, exitOK, " 7 "},
+		{[]string{"drain", "app", address}, exitOK, "draining"},
+		{[]string{"drain", "none", address}, exitFailed, `there is no origin "none"`},
+		{[]string{"drain", "app", "none"}, exitFailed, "no upstream none"},
+		{[]string{"weight", "app", address, "0"}, exitFailed, "not from 1 to 1000"},
+	} {
+		c, out, stderr := testConsole()
+		code := run(append(append([]string{"origin"}, row.args...), "--socket", tn.path("admin.sock")), c)
+		if text := out.String() + stderr.String(); code != row.code || !strings.Contains(text, row.want) {
+			t.Errorf("origin %v: exit code = %d, want %d and %q in\n%s", row.args, code, row.code, row.want, text)
+		}
+	}
+	if body, status := tn.get("/b"); !strings.HasPrefix(body, "503") {
+		t.Errorf("GET /b with its only upstream drained: %q, %s", body, status)
+	}
+	c, _, _ = testConsole()
+	run([]string{"origin", "resume", "app", address, "--socket", tn.path("admin.sock")}, c)
+	if body, _ := tn.get("/c"); body != "from the origin" {
+		t.Errorf("GET /c after it was resumed: %q", body)
+	}
 	tn.signals <- syscall.SIGTERM
 	if err := <-tn.done; err != nil {
 		t.Errorf("run: %v", err)

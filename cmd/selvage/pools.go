@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"reflect"
@@ -71,4 +72,22 @@ func (n *node) origins() []originStatus {
 		all = append(all, originStatus{name, pools[name].Status()})
 	}
 	return all
+}
+
+// originChange is the body of PATCH /v1/origins.
+type originChange struct {
+	Origin   string `json:"origin"`
+	Upstream string `json:"upstream"`
+	origin.Change
+}
+
+// changeOrigin changes an upstream until the configuration is read again.
+func (n *node) changeOrigin(c originChange) error {
+	n.mu.Lock()
+	p := n.pools[c.Origin]
+	n.mu.Unlock()
+	if p == nil {
+		return fmt.Errorf("there is no origin %q", c.Origin)
+	}
+	return p.Change(c.Upstream, c.Change)
 }
