@@ -26,7 +26,7 @@ func (p *Pool) attempt(a *attempts, x *exchange) (*exchange, *http.Response, err
 		return x, response, err
 	}
 	outcomes := make(chan raced, 2)
-	p.race(a.r, x, outcomes)
+	race(a.r, x, outcomes)
 	late := time.NewTimer(p.retry.Hedge)
 	defer late.Stop()
 	select {
@@ -39,8 +39,8 @@ func (p *Pool) attempt(a *attempts, x *exchange) (*exchange, *http.Response, err
 		o := <-outcomes
 		return o.x, o.response, o.err
 	}
-	p.race(a.r, second, outcomes)
-	o := p.winner(outcomes, x, second)
+	race(a.r, second, outcomes)
+	o := winner(outcomes, x, second)
 	return o.x, o.response, o.err
 }
 
@@ -54,34 +54,29 @@ func (p *Pool) hedge(a *attempts, x *exchange) *exchange {
 	return p.afford(second)
 }
 
-// race makes an exchange in a goroutine of its own, which Close waits for.
-func (p *Pool) race(r *http.Request, x *exchange, outcomes chan<- raced) {
-	p.racing.Go(func() {
+// race makes an exchange in a goroutine of its own. Whoever starts it takes its outcome.
+func race(r *http.Request, x *exchange, outcomes chan<- raced) {
+	go func() {
 		response, err := x.upstream.roundTrip(r, x)
 		outcomes <- raced{x, response, err}
-	})
+	}()
 }
 
 // winner waits for the first good answer of two, or the last, and ends the other exchange.
-func (p *Pool) winner(outcomes <-chan raced, one, two *exchange) raced {
+func winner(outcomes <-chan raced, one, two *exchange) raced {
 	first := <-outcomes
-	if !first.isGood() {
-		last := <-outcomes
-		if last.err == nil || first.err != nil {
-			first, last = last, first
+	if first.isGood() {
+		loser := one
+		if first.x == one {
+			loser = two
 		}
-		last.drop()
-		return first
+		loser.cancel(errLost) // which ends it at once
 	}
-	loser := one
-	if first.x == one {
-		loser = two
+	last := <-outcomes
+	if !first.isGood() && (last.err == nil || first.err != nil) {
+		first, last = last, first
 	}
-	loser.cancel(errLost)
-	p.racing.Go(func() {
-		lost := <-outcomes
-		lost.drop()
-	})
+	last.drop()
 	return first
 }
 

@@ -29,8 +29,7 @@ type Pool struct {
 	budget     budget
 	panic      int // percent of the primaries
 
-	racing   sync.WaitGroup // exchanges of hedged requests
-	changing sync.Mutex     // of members
+	changing sync.Mutex // of members
 	members  atomic.Pointer[[]*upstream]
 	ejecting sync.Mutex // one at a time, or together they may be too many
 	closed   chan struct{}
@@ -198,11 +197,10 @@ func closeUnsent(r *http.Request) {
 // Host returns what the origin wants to be called by, "" when it wants the client's Host.
 func (p *Pool) Host() string { return p.host }
 
-// Close ends Run, closes the idle connections and waits for races that are lost. Connections in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
+// Close ends Run and closes the idle connections. Those in use end with their exchange or, over HTTP/2, Timeouts.Idle after it.
 func (p *Pool) Close() {
 	p.close()
 	for _, u := range p.upstreams() {
 		u.transports.Load().closeIdle()
 	}
-	p.racing.Wait()
 }

@@ -9,10 +9,12 @@ import (
 
 // originEndpoints adds those for upstreams.
 func (a *admin) originEndpoints(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/origins", forAdmin(func(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
-		a.answerJSON(w, http.StatusOK, a.origins())
-	}))
+	mux.HandleFunc("GET /v1/origins", forAdmin(a.serveOrigins))
 	mux.HandleFunc("PATCH /v1/origins", wantJSON(forAdmin(a.serveOriginChange)))
+}
+
+func (a *admin) serveOrigins(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
+	a.answerJSON(w, http.StatusOK, a.origins())
 }
 
 // maxChange is far above any change of an upstream.
