@@ -4,6 +4,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 FUZZTIME  ?= 10s
 SOAKTIME  ?= 2m
 SOAKCOUNT ?= 20
+LANETIME  ?= 30m
 BENCH     ?= .
 PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64
 
@@ -45,6 +46,8 @@ fuzz: ## every fuzz target for FUZZTIME each
 soak: ## the long proofs: kills, damage, purges and failing upstreams by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures)$$' ./cmd/selvage/
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestNoRequestSeesWhatWasPurged$$' ./cache/
+	go test -run '^$$' -fuzz '^FuzzBothWaysReadTheSame$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/
+	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/internal/lane/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...
 	.ci/fuzz $(SOAKTIME)
 

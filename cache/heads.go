@@ -24,11 +24,12 @@ type head struct {
 // location never has two records, so what is there under it is right.
 type heads struct{ places []atomic.Pointer[head] }
 
-// Sizes of heads: with what they point to they take about a sixteenth of what the memory tier does.
+// Sizes of heads: with what they point to they take about a sixteenth of what the memory tier does, or 16 MiB: a small memory
+// in front of a large disk is where they count most.
 const (
 	bytesPerHead = 16 * 2 << 10
 	largestHead  = 4 << 10 // that stays
-	fewestHeads  = 64
+	fewestHeads  = 8 << 10
 )
 
 func newHeads(memory int64) heads {

@@ -56,6 +56,9 @@ func openAccessLog(cfg LogConfig, stdout *os.File, lost func(lines int), say *sl
 	toStdout := cfg.File == "-" || cfg.File == ""
 	terminal := toStdout && term.IsTerminal(int(stdout.Fd()))
 	l := newAccessLog(chooseEncoder(cfg.Format, terminal), lost, say)
+	if terminal || cfg.Format == "text" { // somebody reads along, and wants all in order
+		l.queues = l.queues[:1]
+	}
 	l.open = func() (io.WriteCloser, error) {
 		if toStdout {
 			return keptOpen{stdout}, nil

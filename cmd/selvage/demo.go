@@ -93,6 +93,7 @@ func (d *demo) file() *File {
 	f := DefaultFile()
 	f.Memory = demoMemory
 	f.Admin.Socket = d.socket
+	f.Purge.Allow = []string{"127.0.0.0/8", "::1"}
 	f.Listeners = []edge.ListenerConfig{
 		{Address: d.http.Addr().String()},
 		{Address: d.https.Addr().String(), TLS: &edge.TLSConfig{SelfSigned: true}},
@@ -142,6 +143,8 @@ func (d *demo) banner(f *File) banner {
 			{"curl -so /dev/null -D - -w 'took %{time_total} s\\n' " + plain + "/weave.svg",
 				"Twice. The origin takes a second to make this picture: fwd=uri-miss; stored. Then it is a hit, at once, with its Age. " +
 					"After ten seconds it is stale, is still served at once, and a new one is fetched meanwhile."},
+			{"curl -X PURGE " + plain + "/weave.svg",
+				"Gone, before the answer is here: the next visitor waits for a new one. `selvage purge` knows tags and prefixes too."},
 			{"curl -i -r 5000000-5000063 " + plain + "/bolt.txt",
 				"206, and a line that says where it lies. The edge fetches all ten mebibytes, once; other ranges are hits from then on."},
 			{"curl -kso /dev/null -D - " + secure + "/account",

@@ -141,13 +141,33 @@ func TestDemo(t *testing.T) {
 			t.Errorf("GET %s: Cache-Status = %q, want %q", row.address, got, row.verdict)
 		}
 	}
+	wantPurged(t, client, "http://"+d.http.Addr().String()+"/")
 	signals <- syscall.SIGTERM
 	if err := <-done; err != nil {
 		t.Errorf("demo: %v", err)
 	}
 }
 
-// TestBanner: four things to try, wrapped to the terminal, in colour only where that is wanted.
+// wantPurged: whoever looks at the demo may purge, and the next look is a miss.
+func wantPurged(t *testing.T, client *http.Client, address string) {
+	t.Helper()
+	for _, method := range []string{"PURGE", "GET"} {
+		r, err := http.NewRequest(method, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if got := response.Header.Get("Cache-Status"); response.StatusCode != http.StatusOK || strings.Contains(got, "; hit") {
+			t.Errorf("%s %s: status = %d, Cache-Status = %q, want 200 and no hit", method, address, response.StatusCode, got)
+		}
+	}
+}
+
+// TestBanner: things to try, wrapped to the terminal, in colour only where that is wanted.
 func TestBanner(t *testing.T) {
 	b := banner{
 		facts:  [][2]string{{"Look", "http://127.0.0.1:8080/"}},

@@ -214,6 +214,34 @@ func (r *rig) some(n Name) {
 	}
 }
 
+// Nor may it without the index: its new place was written, though nobody was told of it, and the old one is gone when the writer
+// comes to say that the name is forgotten.
+func TestRemovedWhileRescuedStaysForgotten(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	r.sync()
+	run(t, r, func(w *writer) {
+		s, all := w.current, w.dependents(w.current)
+		if err := w.roll(); err != nil {
+			t.Error(err)
+		}
+		r.Remove(rec.Name) // for the writer to do after this
+		w.rescue(s, all[0], always)
+		w.flush()
+		w.drop(s)
+	})
+	r.sync()
+	r.absent(rec.Name)
+	r.stop()
+	if err := remove(indexName)(dir); err != nil {
+		t.Fatal(err)
+	}
+	r = loaded(t, dir, small())
+	r.absent(rec.Name)
+}
+
 // A record that is removed while it is being moved must not come back at its new place.
 func TestRemovedWhileRescued(t *testing.T) {
 	r := loaded(t, t.TempDir(), small())

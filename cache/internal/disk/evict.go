@@ -77,7 +77,7 @@ func (w *writer) disown(p placed) {
 	if err != nil || c.id() != p.id {
 		return
 	}
-	w.forget(p.id, p.at, c.Name)
+	w.forget(p.id, p.at, c.Name, true)
 }
 
 // dependents returns the slots of all records with a part in a segment. It looks at the whole table, which costs about as

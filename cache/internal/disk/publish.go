@@ -137,11 +137,12 @@ func (w *writer) sharesOf(s slot) []share {
 }
 
 // forget takes a record off the disk that forget of Tier has taken out of sight; without a location, with whatever of the name
-// was queued before it. A commit block that says so keeps the name forgotten should the index be lost.
-func (w *writer) forget(i id, at Location, n Name) {
+// was queued before it. A commit block that says so keeps the name forgotten should the index be lost: also if its segment was
+// dropped since, from which it may have been moved.
+func (w *writer) forget(i id, at Location, n Name, had bool) {
 	w.flush()
-	gone, had := w.t.table.take(i, at)
-	if !had && (at != 0 || w.t.ready.Load()) {
+	gone, still := w.t.table.take(i, at)
+	if _, newer := w.t.table.find(i); newer || !still && !had && w.t.ready.Load() {
 		return
 	}
 	w.retire(gone)

@@ -52,10 +52,11 @@ func (t *Tier) Discard(n Name, at Location) { t.forget(n.id(), at, Name{}) }
 // forget takes the record of a name out of sight, at once, and off the disk; only the one at a location unless that
 // is 0. It is never refused for want of room.
 func (t *Tier) forget(i id, at Location, n Name) {
-	if had := t.table.hide(i, at); !had && at != 0 {
+	had := t.table.hide(i, at)
+	if !had && at != 0 {
 		return
 	}
-	t.queue.offer(0, func(w *writer) { w.forget(i, at, n) })
+	t.queue.offer(0, func(w *writer) { w.forget(i, at, n, had) })
 }
 
 // Writer puts one body of which the end is not here yet. It belongs to one goroutine.
