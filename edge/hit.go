@@ -118,7 +118,7 @@ func (h *hit) answer(w *lane.Writer) bool {
 	if cache.Eligible(&h.q, h.route.policy) != "" {
 		return false
 	}
-	o := h.store.Peek(&h.q, h.begin)
+	o := h.store.Peek(&h.q, h.begin, h.start.Mono)
 	if o == nil {
 		return false
 	}

@@ -170,5 +170,5 @@ func (e *Edge) answeredBelow(raw string) bool {
 		return false
 	}
 	h := &hit{Edge: e, conf: e.conf.Load(), r: &r}
-	return h.read() && h.store.Peek(&h.q, h.begin) != nil
+	return h.read() && h.store.Peek(&h.q, h.begin, h.start.Mono) != nil
 }
