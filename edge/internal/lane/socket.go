@@ -72,7 +72,9 @@ func (c *conn) ready(fd uintptr) (done bool) {
 
 // pause begins the next wait. What was gathered leaves before that.
 func (c *conn) pause() error {
-	err := c.flush()
+	if err := c.flush(); err != nil {
+		return err
+	}
 	c.give()
 	switch {
 	case c.claim == answering:
@@ -80,7 +82,7 @@ func (c *conn) pause() error {
 	case c.link.blind: // part of a record has come
 		c.remind()
 	}
-	return err
+	return nil
 }
 
 // errDry says that a socket has nothing to read. To TLS it is a timeout, after which one may read on.
