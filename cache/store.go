@@ -264,6 +264,21 @@ func (s *Store) keep(o *Object) {
 	}
 }
 
+// sink leaves o to the disk alone. What it replaces goes with it: the disk is asked only for what memory does not have.
+func (s *Store) sink(o *Object) {
+	var replaced *Object
+	s.table.change(o.Hash, o.Key, func(set *variants) *variants {
+		if v := set.get(o.Variant); v.filling == o && v.stored != nil {
+			replaced = v.stored
+			set = set.without(replaced)
+		}
+		return set.without(o)
+	})
+	if replaced != nil {
+		s.ram.Drop(variantHash(o.Hash, o.Variant))
+	}
+}
+
 // freshen puts o, which a 304 has made of stale, in its place, unless a newer response has come meanwhile.
 func (s *Store) freshen(o, stale *Object) {
 	s.disk.freshen(o, stale)
