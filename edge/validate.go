@@ -55,7 +55,21 @@ func validateListeners(listeners []ListenerConfig, p problems) {
 		if l.TLS != nil {
 			l.TLS.validate(at.under("tls"))
 		}
+		if l.HTTP3 != nil && *l.HTTP3 {
+			l.validateHTTP3(at)
+		}
 		validatePeers(l.ProxyProtocol, at, "proxy_protocol")
+	}
+}
+
+func (l ListenerConfig) validateHTTP3(p problems) {
+	switch {
+	case l.TLS == nil:
+		p("http3", "wants tls", "tls: {} beside it, or leave it out")
+	case strings.HasPrefix(l.Address, "unix:"):
+		p("http3", "wants a UDP port, and "+strconv.Quote(l.Address)+" has none", "")
+	case len(l.ProxyProtocol) > 0:
+		p("http3", "contradicts proxy_protocol, which says nothing of UDP", "a listener of its own, which clients reach directly")
 	}
 }
 

@@ -44,16 +44,16 @@ type node struct {
 	pools map[string]*origin.Pool // of file; guarded by mu
 }
 
-// listenFunc opens a socket; nil is that of sockets without any from systemd.
-type listenFunc func(network, address string) (net.Listener, error)
+// opener opens the listeners' sockets.
+type opener interface {
+	listen(network, address string) (net.Listener, error)
+	listenPacket(network, address string) (net.PacketConn, error) // for HTTP/3
+}
 
 // newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
-func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (*node, error) {
-	if listen == nil {
-		listen = new(sockets).listen
-	}
+func newNode(f *File, name string, m machine, log *slog.Logger, o opener) (*node, error) {
 	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
-	if err := n.open(f, listen); err != nil {
+	if err := n.open(f, o); err != nil {
 		n.close()
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFun
 }
 
 // open wires the rooms, from the origins to the listeners.
-func (n *node) open(f *File, listen listenFunc) (err error) {
+func (n *node) open(f *File, o opener) (err error) {
 	if n.pools, err = openPools(f.Origins, nil, nil, n.log); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	}
 	n.edge, err = edge.New(edge.Options{
 		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Purges: purges, Clock: clock,
-		Logger: n.log, Version: thisBuild().Version, Certificates: n.certs, Listen: listen,
+		Logger: n.log, Version: thisBuild().Version, Certificates: n.certs, Listen: o.listen, ListenPacket: o.listenPacket,
 	})
 	return err
 }

@@ -55,7 +55,7 @@ func serve(f *File, name string, c console, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	n, err := newNode(f, name, c.machine, log, sockets.listen)
+	n, err := newNode(f, name, c.machine, log, sockets)
 	if err != nil {
 		return err
 	}

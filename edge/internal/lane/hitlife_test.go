@@ -412,7 +412,7 @@ func TestWaitsOverTCP(t *testing.T) {
 				Limits: testLimits, Timeouts: Timeouts{Header: patience, Idle: patience}, Answer: probeAnswer,
 			}, http.HandlerFunc(echo))
 			served := make(chan error, 1)
-			go func() { served <- s.Serve(l, config) }()
+			go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
 			c := dialTCP(t, l.Addr().String(), config)
 			start := time.Now()
 			send(t, c, raw)

@@ -20,6 +20,9 @@ type Info struct {
 	Secure bool       // TLS
 	// TLS is what the handshake has agreed on; nil without, and until it is over. Immutable.
 	TLS *tls.ConnectionState
+	// AltSvc is what the Alt-Svc field of answers says (RFC 7838, section 3), on a connection beside whose socket HTTP/3 is
+	// served; "" on others.
+	AltSvc string
 
 	link *link
 }
@@ -40,8 +43,9 @@ func (i *Info) Reset() {
 // progress: a client that takes its bytes slowly is never cut, one that takes none for as long as the patience lasts is.
 type link struct {
 	net.Conn
-	info Info
-	srv  *Server
+	info  Info
+	srv   *Server
+	http3 *http3Conn // whose link it is; nil for others
 	heldSocket
 
 	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where

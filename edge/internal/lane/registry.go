@@ -45,11 +45,36 @@ func (r *registry) admit(l *link) bool {
 	if r.closing {
 		return false
 	}
+	r.enterLocked(l)
+	return true
+}
+
+func (r *registry) enterLocked(l *link) {
 	r.links[l] = struct{}{}
 	if l.info.Secure {
 		r.shaking++
 	}
+}
+
+// admitNow registers l if there is room. If not, a connection makes way for whoever comes next.
+func (r *registry) admitNow(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing || !r.roomLocked(l) {
+		if len(r.links)-r.evicted >= r.max {
+			r.evictLocked()
+		}
+		return false
+	}
+	r.enterLocked(l)
 	return true
+}
+
+// full reports whether there is no place left.
+func (r *registry) full() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.links) >= r.max
 }
 
 func (r *registry) roomLocked(l *link) bool {
@@ -172,6 +197,16 @@ func (r *registry) all() []*link {
 	all := make([]*link, 0, len(r.links))
 	for l := range r.links {
 		all = append(all, l)
+	}
+	return all
+}
+
+// http3 returns the connections that speak HTTP/3, or shake hands to do so.
+func (r *registry) http3() (all []*http3Conn) {
+	for _, l := range r.all() {
+		if l.http3 != nil {
+			all = append(all, l.http3)
+		}
 	}
 	return all
 }

@@ -61,7 +61,7 @@ func TestAcceptFails(t *testing.T) {
 		broken := errors.New("broken")
 		r := newRig(t, echo, nil)
 		r.l.fail = func() error { return broken }
-		if err := r.Serve(r.l, nil); !errors.Is(err, broken) {
+		if err := r.Serve(Listener{Listener: r.l}); !errors.Is(err, broken) {
 			t.Errorf("Serve = %v, want %v", err, broken)
 		}
 		if err := r.Shutdown(context.Background()); err != nil {
@@ -336,7 +336,7 @@ func TestShutdown(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("Shutdown = %v", err)
 		}
-		if err := r.Serve(newMemListener(), nil); err != nil {
+		if err := r.Serve(Listener{Listener: newMemListener()}); err != nil {
 			t.Errorf("Serve after Shutdown = %v, want nil", err)
 		}
 	})
@@ -431,7 +431,7 @@ func TestRefusalOverTCP(t *testing.T) {
 			}
 			s := NewServer(Config{Limits: testLimits, Timeouts: testTimeouts}, http.HandlerFunc(echo))
 			served := make(chan error, 1)
-			go func() { served <- s.Serve(l, config) }()
+			go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
 			c, err := net.Dial("tcp", l.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -463,7 +463,7 @@ func TestUnix(t *testing.T) {
 	}
 	s := NewServer(Config{Limits: testLimits, Timeouts: testTimeouts}, http.HandlerFunc(echo))
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l, nil) }()
+	go func() { served <- s.Serve(Listener{Listener: l}) }()
 	c, err := net.Dial("unix", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
