@@ -169,6 +169,42 @@ func TestForgottenOutlivesItsSegment(t *testing.T) {
 	}
 }
 
+// What a segment says of a forgotten name is no longer so once the name has a record again: said anew behind that one, it would
+// count without the index.
+func TestPutAgainOutlivesTheSegmentThatForgot(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	fill := func(from, count int) {
+		for n := range count {
+			rec, body := record(from+n, 30_000)
+			r.put(rec, body)
+		}
+	}
+	fill(0, 8) // the first segment
+	fill(100, 4)
+	r.Remove(name(1)) // the second one says so
+	fill(104, 4)
+	again, body := record(1, 300_000)
+	if err := r.stream(again, body, 50_000); err != nil {
+		t.Fatal(err)
+	}
+	fill(200, 8)
+	for n := range 8 {
+		r.Remove(name(100 + n))
+	}
+	r.sync()
+	run(t, r, func(w *writer) { w.compact() })
+	if got := r.Stat().Compacted; got != 1 {
+		t.Fatalf("%d segments compacted, want the second", got)
+	}
+	r.want(again)
+	fill(300, 1) // with which the index comes to know where compaction has written
+	r.stop()
+	agree(t, dir)
+	r = loaded(t, dir, small())
+	r.want(again)
+}
+
 // A record may die with the first of its segments while an older one of its name, which was written between its first block and
 // its last, still stands. That one stays superseded, with the index and without.
 func TestSupersededStaysSoWhenTheNewerIsEvicted(t *testing.T) {
