@@ -1,6 +1,9 @@
 package disk
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 // After a kill the index may know a record of which the body has left with an older segment.
 func TestRecordWhoseBodyIsEvictedIsNotLoaded(t *testing.T) {
@@ -247,6 +250,40 @@ func (r *rig) some(n Name) {
 	r.tb.Helper()
 	if _, err := r.get(n); err != nil {
 		r.tb.Errorf("get %s: %v", n.Key, err)
+	}
+}
+
+// Who lists records, or checks them, misses none because it is moved meanwhile.
+func TestMovedWhileListed(t *testing.T) {
+	dir, all := filled(t)
+	move := func(r *rig) {
+		run(t, r, func(w *writer) {
+			s := w.t.oldest(nil)
+			if err := w.roll(); err != nil {
+				t.Error(err)
+			}
+			w.empty(s, always)
+		})
+	}
+	r := loaded(t, dir, small())
+	seen := map[string]Location{}
+	err := r.Each(t.Context(), func(rec *Record, at Location) bool {
+		if len(seen) == 0 {
+			move(r)
+		}
+		seen[rec.Key] = at
+		return true
+	})
+	if err != nil || len(seen) != len(all) {
+		t.Errorf("%d records seen of %d, error %v", len(seen), len(all), err)
+	}
+	if now, _ := r.table.find(all[1].id()); seen[all[1].Key] != now.at {
+		t.Errorf("%s seen at %v, want %v, where it was by then", all[1].Key, seen[all[1].Key], now.at)
+	}
+	moved := sync.OnceFunc(func() { move(r) })
+	report, err := r.Scrub(t.Context(), func(int64, int64) { moved() })
+	if err != nil || report.Records != int64(len(all)) {
+		t.Errorf("%d records checked of %d, error %v", report.Records, len(all), err)
 	}
 }
 
