@@ -120,7 +120,8 @@ func (v *visitors) purge(number int) error {
 
 // agree has the program look at copies of a directory that a killed process has left. Every record is whole, and the index
 // tells the same as the segments do without it; but for what was purged, which the sweeper takes away without a word in the
-// segments, since the journal has one. It returns how many responses there are.
+// segments, since the journal has one. It returns how many responses there are. A directory that fails is kept under
+// `go test -artifacts`.
 func (g *program) agree(t *testing.T, o *pageOrigin) int {
 	t.Helper()
 	whole, segments := linkFolder(t, g.cache, ""), linkFolder(t, g.cache, "index")
@@ -136,7 +137,12 @@ func (g *program) agree(t *testing.T, o *pageOrigin) int {
 		return o.purged(line) && !slices.Contains(byIndex, line)
 	})
 	if !slices.Equal(byIndex, bySegments) {
-		t.Errorf("the index does not say what the segments say:\n%s", cmp.Diff(bySegments, byIndex))
+		t.Errorf("the index does not say what the segments say (-segments +index):\n%s", cmp.Diff(bySegments, byIndex))
+	}
+	if t.Failed() {
+		if err := os.CopyFS(t.ArtifactDir(), os.DirFS(g.cache)); err != nil {
+			t.Error(err)
+		}
 	}
 	return len(byIndex)
 }

@@ -1,6 +1,9 @@
 package disk
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
 // After a kill the index may know a record of which the body has left with an older segment.
 func TestRecordWhoseBodyIsEvictedIsNotLoaded(t *testing.T) {
@@ -169,6 +172,42 @@ func TestForgottenOutlivesItsSegment(t *testing.T) {
 	}
 }
 
+// What a segment says of a forgotten name is no longer so once the name has a record again: said anew behind that one, it would
+// count without the index.
+func TestPutAgainOutlivesTheSegmentThatForgot(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	fill := func(from, count int) {
+		for n := range count {
+			rec, body := record(from+n, 30_000)
+			r.put(rec, body)
+		}
+	}
+	fill(0, 8) // the first segment
+	fill(100, 4)
+	r.Remove(name(1)) // the second one says so
+	fill(104, 4)
+	again, body := record(1, 300_000)
+	if err := r.stream(again, body, 50_000); err != nil {
+		t.Fatal(err)
+	}
+	fill(200, 8)
+	for n := range 8 {
+		r.Remove(name(100 + n))
+	}
+	r.sync()
+	run(t, r, func(w *writer) { w.compact() })
+	if got := r.Stat().Compacted; got != 1 {
+		t.Fatalf("%d segments compacted, want the second", got)
+	}
+	r.want(again)
+	fill(300, 1) // with which the index comes to know where compaction has written
+	r.stop()
+	agree(t, dir)
+	r = loaded(t, dir, small())
+	r.want(again)
+}
+
 // A record may die with the first of its segments while an older one of its name, which was written between its first block and
 // its last, still stands. That one stays superseded, with the index and without.
 func TestSupersededStaysSoWhenTheNewerIsEvicted(t *testing.T) {
@@ -211,6 +250,40 @@ func (r *rig) some(n Name) {
 	r.tb.Helper()
 	if _, err := r.get(n); err != nil {
 		r.tb.Errorf("get %s: %v", n.Key, err)
+	}
+}
+
+// Who lists records, or checks them, misses none because it is moved meanwhile.
+func TestMovedWhileListed(t *testing.T) {
+	dir, all := filled(t)
+	move := func(r *rig) {
+		run(t, r, func(w *writer) {
+			s := w.t.oldest(nil)
+			if err := w.roll(); err != nil {
+				t.Error(err)
+			}
+			w.empty(s, always)
+		})
+	}
+	r := loaded(t, dir, small())
+	seen := map[string]Location{}
+	err := r.Each(t.Context(), func(rec *Record, at Location) bool {
+		if len(seen) == 0 {
+			move(r)
+		}
+		seen[rec.Key] = at
+		return true
+	})
+	if err != nil || len(seen) != len(all) {
+		t.Errorf("%d records seen of %d, error %v", len(seen), len(all), err)
+	}
+	if now, _ := r.table.find(all[1].id()); seen[all[1].Key] != now.at {
+		t.Errorf("%s seen at %v, want %v, where it was by then", all[1].Key, seen[all[1].Key], now.at)
+	}
+	moved := sync.OnceFunc(func() { move(r) })
+	report, err := r.Scrub(t.Context(), func(int64, int64) { moved() })
+	if err != nil || report.Records != int64(len(all)) {
+		t.Errorf("%d records checked of %d, error %v", report.Records, len(all), err)
 	}
 }
 

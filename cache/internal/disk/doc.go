@@ -44,7 +44,8 @@
 //
 // A segment is dropped by removing its records from the map, unlink, and with the next transaction from the index. One that is
 // dropped before its turn, because little of it is live, has what it says of forgotten names repeated first: older segments may
-// hold records of them, and without an index nothing else would keep them forgotten.
+// hold records of them, and without an index nothing else would keep them forgotten. A name that has a record again is left
+// out, since what is repeated comes behind that record.
 //
 // Before a name in the directory is made or removed, the lock is looked at: a directory that was moved away, or that another
 // was mounted over, is left alone until it is back.

@@ -202,17 +202,19 @@ func (w *writer) sparsest() (s *segment) {
 	return s
 }
 
-// keepForgotten repeats what a segment says of forgotten names, while older segments may hold records of them.
+// keepForgotten repeats what a segment says of forgotten names, while older segments may hold records of them. A name that has
+// a record again is left out: that record supersedes the older ones, and what is said behind it would be said of it too.
 func (w *writer) keepForgotten(s *segment) {
 	if w.t.oldest(nil) == s {
 		return
 	}
+	w.flush() // so that the table has all that was written
 	for walk := newWalker(s, segmentHeaderBytes); ; {
 		b, err := walk.next()
 		if err != nil {
 			return
 		}
-		if b.commit != nil && b.commit.removed {
+		if b.commit != nil && b.commit.removed && !w.t.table.has(b.commit.id()) {
 			w.commit(&fill{}, &publication{commit: &commit{Record: b.commit.Record, removed: true}})
 		}
 	}

@@ -165,7 +165,6 @@ func TestIndexThatGoesRoundIsDamaged(t *testing.T) {
 	}
 }
 
-// The index is written anew when half of it is free.
 // An index that is written while a record is being removed, before the segments say so, knows the record: or after a kill it would
 // tell another tale than they do.
 func TestIndexWrittenDuringARemoval(t *testing.T) {
@@ -194,6 +193,7 @@ func TestIndexWrittenDuringARemoval(t *testing.T) {
 	}
 }
 
+// The index is written anew when half of it is free.
 func TestMostlyFreeIndexIsRewritten(t *testing.T) {
 	dir := t.TempDir()
 	o := small()

@@ -62,7 +62,7 @@ func (t *Tier) inOrder() []placed {
 }
 
 // Each reads the head of every record and calls f with it, until f returns false or ctx ends. Records that come or go
-// meanwhile are seen or not.
+// meanwhile are seen or not; those that move are seen.
 func (t *Tier) Each(ctx context.Context, f func(*Record, Location) bool) error {
 	return t.Walk(ctx, func(uint64) bool { return true }, f)
 }
@@ -76,12 +76,25 @@ func (t *Tier) Walk(ctx context.Context, want func(hash uint64) bool, f func(*Re
 		if !want(p.hash) {
 			continue
 		}
-		c, err := t.readCommit(p.slot)
-		if err == nil && c.id() == p.id && !f(&c.Record, p.at) {
+		if c, at := t.newest(p.id); c != nil && !f(&c.Record, at) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// newest reads the commit block of an id, where it stands by now, or returns nil.
+func (t *Tier) newest(i id) (*commit, Location) {
+	for before := Location(0); ; {
+		s, ok := t.table.find(i)
+		if !ok || !t.shown(s) || s.at == before {
+			return nil, 0
+		}
+		if c, err := t.readCommit(s); err == nil && c.id() == i {
+			return c, s.at
+		}
+		before = s.at // it may have moved meanwhile
+	}
 }
 
 // Sample reads the heads of records chosen at random, some perhaps twice, and calls f with them, until f returns false.
@@ -138,7 +151,7 @@ func (t *Tier) Scrub(ctx context.Context, progress func(done, total int64)) (Rep
 
 // verify reads a record whole.
 func (t *Tier) verify(p placed) (length int64, err error) {
-	e, err := t.read(p)
+	e, err := t.Open(Ref{p})
 	if err != nil {
 		return 0, err
 	}

@@ -66,6 +66,11 @@ func (t *table) find(i id) (slot, bool) {
 	return found, ok
 }
 
+func (t *table) has(i id) bool {
+	_, ok := t.find(i)
+	return ok
+}
+
 // touch is find for a look-up: it sets the access bit.
 func (t *table) touch(i id) (slot, bool) {
 	s := t.open(i)
