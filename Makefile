@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAM := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race vet cross-vet fmt lint fuzz soak bench realsite release clean
+.PHONY: help build test race vet cross-vet fmt lint fuzz soak bench realsite clients release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench: ## Go benchmarks whose names match BENCH
 
 realsite: ## a documentation tree, through the edge and back, compared byte by byte
 	testdata/realsite/check
+
+clients: ## curl, openssl, Chromium over HTTP/2 and HTTP/3, testssl.sh
+	testdata/clients/check
 
 release: ## static binaries for PLATFORMS, with checksums, in dist/
 	rm -rf dist && mkdir dist
