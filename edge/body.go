@@ -28,6 +28,7 @@ type requestBody struct {
 	mu    sync.Mutex // the transport reads while the handler asks for the fault
 	begin time.Time
 	read  int64
+	over  bool // all of it was read
 	err   error
 }
 
@@ -43,7 +44,12 @@ func newRequestBody(x *exchange) *requestBody {
 	}
 }
 
+// Read reads on. Behind the end it does not ask net/http again, as a transport does to be sure: the origin may have answered
+// by then, and with the answer's first byte net/http closes the body. An upload that fails there takes the answer with it.
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.ended() {
+		return 0, io.EOF
+	}
 	now := b.now()
 	if b.begin.IsZero() {
 		b.begin = now
@@ -61,6 +67,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err != nil && err != io.EOF:
 		b.err = err
 	case err == io.EOF:
+		b.over = true
 		b.out.SetReadDeadline(time.Time{})
 		dropTrailers(b.r.Trailer)
 	}
@@ -68,6 +75,12 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	return n, err
+}
+
+func (b *requestBody) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.over && b.err == nil
 }
 
 // dropTrailers removes what may not come behind a body: fields that would have been judged, or removed, in the head.

@@ -93,3 +93,35 @@ func TestRequestBodyIsHeldToItsLimits(t *testing.T) {
 		})
 	}
 }
+
+// closing is a body that net/http has closed when its end was read.
+type closing struct{ io.Reader }
+
+func (c *closing) Read(p []byte) (n int, err error) {
+	if c.Reader == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	if n, err = c.Reader.Read(p); err == io.EOF {
+		c.Reader = nil
+	}
+	return n, err
+}
+
+func (c *closing) Close() error { return nil }
+
+// A transport that reads behind the end, to be sure that it is one, finds it there, although the answer has begun.
+func TestRequestBodyEndsForGood(t *testing.T) {
+	b := requestBody{
+		ReadCloser: &closing{strings.NewReader("x")}, r: &http.Request{}, now: time.Now,
+		out: http.NewResponseController(httptest.NewRecorder()),
+	}
+	if got, err := io.ReadAll(&b); string(got) != "x" || err != nil {
+		t.Fatalf("read %q, %v", got, err)
+	}
+	if n, err := b.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("behind the end: %d, %v; want the end", n, err)
+	}
+	if status, why := b.fault(); status != 0 {
+		t.Errorf("fault %d %s of a body that came whole", status, why)
+	}
+}
