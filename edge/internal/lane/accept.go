@@ -68,6 +68,7 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config, altSvc string) {
 		Secure: tlsConfig != nil, AltSvc: altSvc,
 	}}
 	l.info.link = l
+	l.since.Store(int64(s.now()))
 	if s.cfg.Opened != nil {
 		s.cfg.Opened(&l.info)
 	}
@@ -125,7 +126,7 @@ func (s *Server) handshake(l *link, config *tls.Config) {
 	r := &records{link: l}
 	t := tls.Server(r, config)
 	err := t.HandshakeContext(context.Background())
-	s.links.shaken()
+	s.links.shaken(l)
 	if err != nil {
 		s.handshakeFailed(l, err)
 		return
