@@ -117,12 +117,6 @@ func (s *Server) run(nc net.Conn) {
 
 // handshake shakes hands and hands the connection over.
 func (s *Server) handshake(l *link, config *tls.Config) {
-	if d := s.settings.Load().Handshake; d > 0 {
-		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
-	}
-	if s.draining.Load() {
-		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
-	}
 	r := &records{link: l}
 	t := tls.Server(r, config)
 	err := t.HandshakeContext(context.Background())

@@ -54,10 +54,15 @@ func (r *registry) admit(l *link) bool {
 	return true
 }
 
+// enterLocked also sets the time of a handshake: later, it might be after hurryLocked has.
 func (r *registry) enterLocked(l *link) {
 	r.links[l] = struct{}{}
-	if l.info.Secure {
-		r.shaking++
+	if !l.info.Secure {
+		return
+	}
+	r.shaking++
+	if d := l.srv.settings.Load().Handshake; d > 0 && l.http3 == nil {
+		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
 	}
 }
 
