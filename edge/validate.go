@@ -62,13 +62,13 @@ func validateListeners(listeners []ListenerConfig, p problems) {
 	}
 }
 
-func (l ListenerConfig) validateHTTP3(p problems) {
+func (c *ListenerConfig) validateHTTP3(p problems) {
 	switch {
-	case l.TLS == nil:
+	case c.TLS == nil:
 		p("http3", "wants tls", "tls: {} beside it, or leave it out")
-	case strings.HasPrefix(l.Address, "unix:"):
-		p("http3", "wants a UDP port, and "+strconv.Quote(l.Address)+" has none", "")
-	case len(l.ProxyProtocol) > 0:
+	case strings.HasPrefix(c.Address, "unix:"):
+		p("http3", "wants a UDP port, and "+strconv.Quote(c.Address)+" has none", "")
+	case len(c.ProxyProtocol) > 0:
 		p("http3", "contradicts proxy_protocol, which says nothing of UDP", "a listener of its own, which clients reach directly")
 	}
 }
