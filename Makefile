@@ -43,9 +43,10 @@ lint: ## staticcheck, govulncheck, shellcheck
 fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
-soak: ## the long proofs: kills, damage, purges and failing upstreams by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures)$$' ./cmd/selvage/
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^TestNoRequestSeesWhatWasPurged$$' ./cache/
+soak: ## the long proofs: kills, damage, purges, failing upstreams, hostile clients and reloads by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures|HostileTLS|ReloadUnderLoad)$$' ./cmd/selvage/
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(ModelOfBothTiers|NoRequestSeesWhatWasPurged)$$' ./cache/
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h ./cache/internal/disk/ ./purge/
 	go test -run '^$$' -fuzz '^FuzzBothWaysReadTheSame$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/
 	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/internal/lane/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...

@@ -203,7 +203,7 @@ func TestPutAgainOutlivesTheSegmentThatForgot(t *testing.T) {
 	r.want(again)
 	fill(300, 1) // with which the index comes to know where compaction has written
 	r.stop()
-	agree(t, dir)
+	agree(t, dir, "after compaction")
 	r = loaded(t, dir, small())
 	r.want(again)
 }

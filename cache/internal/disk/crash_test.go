@@ -307,16 +307,15 @@ func TestEveryCrashPoint(t *testing.T) {
 	if len(effects) < 80 {
 		t.Fatalf("%d effects, want more to crash between", len(effects))
 	}
-	rng := rand.New(rand.NewPCG(1, 2))
-	for n := 1; n < len(effects); n++ {
+	for n := range sample(len(effects)-1, 4) {
 		what := fmt.Sprintf("after %d effects (%s %s)", n, effects[n-1].what, effects[n-1].name)
 		h.revive(t, n, n, "killed "+what, imageOf(effects[:n]).killed)
 		if effects[n-1].what == "write" {
 			h.revive(t, n, n-1, "killed in the middle, "+what, imageOf(torn(effects[:n])).killed)
 		}
-		for range 2 {
+		for cut := range uint64(2) {
 			h.revive(t, n, h.lastSync(n), "power cut "+what, func(t *testing.T, dir string) {
-				imageOf(effects[:n]).powerCut(t, dir, rng)
+				imageOf(effects[:n]).powerCut(t, dir, rand.New(rand.NewPCG(uint64(n), cut)))
 			})
 		}
 	}

@@ -11,6 +11,10 @@ import (
 // Any bit of any file flipped, or any file cut anywhere: what is found is true, nothing panics, and the tier goes on.
 func TestFlipsAndCuts(t *testing.T) {
 	t.Parallel()
+	rounds := 8
+	if soaking() {
+		rounds = 100
+	}
 	dir, all := filled(t)
 	rng := rand.New(rand.NewPCG(3, 4))
 	for _, file := range files(t, dir) {
@@ -18,7 +22,7 @@ func TestFlipsAndCuts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for n := range 24 {
+		for n := range rounds {
 			if info.Size() == 0 {
 				continue
 			}

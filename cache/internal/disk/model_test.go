@@ -139,7 +139,7 @@ func (m *model) kill(o Options) {
 		w.flush() // what is not written yet is lost, and the model would have to know
 		copyFiles(m.t, m.dir, dir)
 	})
-	agree(m.t, dir)
+	agree(m.t, dir, "after a kill")
 	m.restart(o, dir)
 }
 

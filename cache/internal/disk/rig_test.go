@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,6 +21,20 @@ type rig struct {
 	tb      testing.TB
 	stopRun context.CancelFunc
 	ended   chan error
+}
+
+// soaking reports whether all is tried of what a test otherwise tries a sample of: SELVAGE_SOAK=1, which `make soak` sets.
+func soaking() bool { return os.Getenv("SELVAGE_SOAK") != "" }
+
+// sample are the numbers from 1 to count, or one in so many of them, other ones every time.
+func sample(count, in int) iter.Seq[int] {
+	if soaking() {
+		in = 1
+	}
+	return func(yield func(int) bool) {
+		for n := 1 + rand.IntN(in); n <= count && yield(n); n += in {
+		}
+	}
 }
 
 // small are options with segments so small that tests fill many.

@@ -68,6 +68,7 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config, altSvc string) {
 		Secure: tlsConfig != nil, AltSvc: altSvc,
 	}}
 	l.info.link = l
+	l.since.Store(int64(s.now()))
 	if s.cfg.Opened != nil {
 		s.cfg.Opened(&l.info)
 	}
@@ -116,16 +117,10 @@ func (s *Server) run(nc net.Conn) {
 
 // handshake shakes hands and hands the connection over.
 func (s *Server) handshake(l *link, config *tls.Config) {
-	if d := s.settings.Load().Handshake; d > 0 {
-		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
-	}
-	if s.draining.Load() {
-		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
-	}
 	r := &records{link: l}
 	t := tls.Server(r, config)
 	err := t.HandshakeContext(context.Background())
-	s.links.shaken()
+	s.links.shaken(l)
 	if err != nil {
 		s.handshakeFailed(l, err)
 		return

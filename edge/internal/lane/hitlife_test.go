@@ -413,8 +413,8 @@ func TestWaitsOverTCP(t *testing.T) {
 			}, http.HandlerFunc(echo))
 			served := make(chan error, 1)
 			go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
+			start := time.Now() // of the server's wait for a first byte, or before
 			c := dialTCP(t, l.Addr().String(), config)
-			start := time.Now()
 			send(t, c, raw)
 			got, _ := io.ReadAll(c)
 			if waited := time.Since(start); waited < patience {

@@ -75,7 +75,7 @@ func (c *http3Conn) begin(conn *quic.Conn) bool {
 func (c *http3Conn) handshakeOver() {
 	c.shaken.Do(func() {
 		c.front.shaking.Add(-1)
-		c.link.srv.links.shaken()
+		c.link.srv.links.shaken(c.link)
 	})
 }
 

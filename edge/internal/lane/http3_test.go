@@ -307,7 +307,7 @@ func TestHTTP3ShutdownForced(t *testing.T) {
 // TestHTTP3Retry: while many handshakes are under way, a client has to prove its address, and gets in all the same.
 func TestHTTP3Retry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, echo, nil)
+		r := newRig(t, echo, func(c *Config) { c.Conns = 1000 })
 		n := r.startHTTP3(serverTLS())
 		for range doubtFrom + 5 { // begun, and then nothing
 			ctx, cancel := context.WithCancel(t.Context())

@@ -53,9 +53,10 @@ type link struct {
 	cut atomic.Pointer[func(at time.Time, heads bool) bool]
 
 	phase    atomic.Int32 // phase
-	since    atomic.Int64 // on the server's clock: the beginning of the phase, if that is idle or opening
+	since    atomic.Int64 // on the server's clock: the beginning of the phase, if that is handshaking, idle or opening
 	requests atomic.Int64 // handed up or answered; over HTTP/2 the times it became busy
 	evicted  atomic.Bool  // told to leave; changed under the registry's mu
+	hurried  bool         // its handshake was told to end; guarded by the registry's mu
 	closed   sync.Once
 
 	// guarded by writing

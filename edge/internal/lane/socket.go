@@ -55,19 +55,29 @@ func (c *conn) ready(fd uintptr) (done bool) {
 	for {
 		c.take()
 		_, err := c.work.in.fill(c.stream, int(c.work.head.limits.Head))
+		if err == nil {
+			if c.look(); c.held() > 0 {
+				return true
+			}
+			if !c.spent() {
+				continue
+			}
+			err = errDry
+		}
 		if err == errDry {
 			if err = c.pause(); err == nil {
 				return false
 			}
 		}
-		if err != nil {
-			c.readErr = err
-			return true
-		}
-		if c.look(); c.held() > 0 {
-			return true
-		}
+		c.readErr = err
+		return true
 	}
+}
+
+// spent reports whether TLS has handed over all that there was. It need not be asked for more: that would cost an allocation.
+func (c *conn) spent() bool {
+	in := &c.work.in
+	return c.records != nil && c.link.dry && c.records.borders.lone() && in.w < len(in.buf)
 }
 
 // pause begins the next wait. What was gathered leaves before that.
