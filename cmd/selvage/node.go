@@ -65,7 +65,7 @@ func (n *node) open(f *File, o opener) (err error) {
 	if n.pools, err = openPools(f.Origins, nil, nil, n.log); err != nil {
 		return err
 	}
-	if n.journal, err = openJournal(f.Disk, n.log); err != nil {
+	if n.journal, err = openJournal(f.Disk, purge.Options{Log: n.log, MaxBytes: n.machine.memoryLimit / 8}); err != nil {
 		return err
 	}
 	if n.certs, err = openCertificates(f, n.machine, n.log); err != nil {
@@ -127,23 +127,23 @@ func openCertificates(f *File, m machine, log *slog.Logger) (*tlsmgr.Manager, er
 
 // openJournal opens the purge journal beside the disk tier: what outlives the process has to remember what was purged of it.
 // Without its file the journal is new, and so nothing on the disk is trusted.
-func openJournal(d cache.DiskConfig, log *slog.Logger) (*purge.Journal, error) {
+func openJournal(d cache.DiskConfig, o purge.Options) (*purge.Journal, error) {
 	if d.Path == "" {
-		return purge.NewJournal(), nil
+		return purge.New(o), nil
 	}
 	err := os.MkdirAll(d.Path, 0o700)
 	if err == nil {
 		var j *purge.Journal
-		if j, err = purge.Open(filepath.Join(d.Path, "purges"), purge.Options{Log: log}); err == nil {
-			sayRecovered(j.Recovered(), log)
+		if j, err = purge.Open(filepath.Join(d.Path, "purges"), o); err == nil {
+			sayRecovered(j.Recovered(), o.Log)
 			return j, nil
 		}
 	}
 	if errors.Is(err, purge.ErrInUse) {
 		return nil, fmt.Errorf("disk %s: %w", d.Path, err)
 	}
-	log.Error("no purge journal on the disk until the next start; what is cached there is dropped", "path", d.Path, "error", err)
-	return purge.NewJournal(), nil
+	o.Log.Error("no purge journal on the disk until the next start; what is cached there is dropped", "path", d.Path, "error", err)
+	return purge.New(o), nil
 }
 
 func sayRecovered(r purge.Recovery, log *slog.Logger) {
