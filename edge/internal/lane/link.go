@@ -96,10 +96,16 @@ const writePiece = 256 << 10
 
 // Read reads without waiting while ready has the socket.
 func (l *link) Read(p []byte) (int, error) {
-	if l.inside.Load() {
+	if l.inside.Load() && !l.ahead() {
 		return l.heldSocket.read(p)
 	}
 	return l.Conn.Read(p)
+}
+
+// ahead reports whether something was read from the socket before it was ours, and comes first.
+func (l *link) ahead() bool {
+	b, ok := l.Conn.(interface{ Buffered() int })
+	return ok && b.Buffered() > 0
 }
 
 // Write writes in pieces, each of which may take as long as some of it moves.

@@ -18,18 +18,15 @@ import (
 // request. So only a client that waits for its answers and is quick to come back is believed to do so again, and lookAgain
 // later its socket is read all the same.
 
-// socketOf returns the socket of c, if nothing stands before it.
+// socketOf returns the socket of c, or nil where there is none.
 func socketOf(c net.Conn) syscall.RawConn {
-	var err error
-	var socket syscall.RawConn
-	switch c := c.(type) {
-	case *net.TCPConn:
-		socket, err = c.SyscallConn()
-	case *net.UnixConn:
-		socket, err = c.SyscallConn()
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
 	}
+	socket, err := s.SyscallConn()
 	if err != nil {
-		return nil // closed: the next Read says so
+		return nil // closed, as the next Read says, or on something else
 	}
 	return socket
 }
