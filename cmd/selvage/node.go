@@ -31,11 +31,13 @@ type node struct {
 
 	journal *purge.Journal
 	guard   *purge.Guard
+	purges  *purge.API
 	store   *cache.Store
 	edge    *edge.Edge
 	certs   *tlsmgr.Manager
 	admin   *admin
-	abort   func() // ends the process at once
+	tell    func(state string) // tells the service manager
+	abort   func()             // ends the process at once
 
 	polling sync.WaitGroup // pools that run
 
@@ -53,6 +55,7 @@ type opener interface {
 // newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
 func newNode(f *File, name string, m machine, log *slog.Logger, o opener) (*node, error) {
 	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
+	n.tell = func(state string) { tellSystemd(log, state) }
 	if err := n.open(f, o); err != nil {
 		n.close()
 		return nil, err
@@ -82,17 +85,17 @@ func (n *node) open(f *File, o opener) (err error) {
 	if err = n.configureGuard(f); err != nil {
 		return err
 	}
-	purges := purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
+	n.purges = purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), purges: purges, origins: n.origins, changeOrigin: n.changeOrigin,
+		disk: n.store.Disk(), purges: n.purges, origins: n.origins, changeOrigin: n.changeOrigin,
 		certificates: n.certs.Certificates,
 	}
 	if err = n.admin.listen(f.Admin, n.machine.env, os.Geteuid()); err != nil {
 		return err
 	}
 	n.edge, err = edge.New(edge.Options{
-		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Purges: purges, Clock: clock,
+		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Purges: n.purges, Clock: clock,
 		Logger: n.log, Version: thisBuild().Version, Certificates: n.certs, Listen: o.listen, ListenPacket: o.listenPacket,
 	})
 	return err
@@ -183,7 +186,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
 		"memory_limit", formatSize(n.machine.memoryLimit))
 	n.runPools(n.pools, nil)
-	tellSystemd(n.log, daemon.SdNotifyReady) // connections wait in the sockets already
+	n.tell(daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
 	writing, settle := context.WithCancel(context.Background())
 	defer settle()
@@ -200,7 +203,10 @@ func (n *node) run(signals <-chan os.Signal) error {
 	g.Go(func() error { return n.certs.Run(alive) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
-		n.obey(alive, signals, drain)
+		n.obey(alive, signals, func() {
+			n.purges.Stop()
+			drain()
+		})
 		return nil
 	})
 	return g.Wait()
@@ -239,7 +245,7 @@ func (n *node) obey(ctx context.Context, signals <-chan os.Signal, drain func())
 				return
 			}
 			draining = true
-			tellSystemd(n.log, daemon.SdNotifyStopping)
+			n.tell(daemon.SdNotifyStopping)
 			n.log.Info("draining: no new connections; a second signal ends at once", "signal", s.String())
 			drain()
 		}

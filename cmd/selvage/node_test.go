@@ -32,7 +32,7 @@ func TestSignals(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var drained, aborted bool
-			n := &node{log: slog.New(slog.DiscardHandler), abort: func() { aborted = true }}
+			n := &node{log: slog.New(slog.DiscardHandler), tell: func(string) {}, abort: func() { aborted = true }}
 			ctx, end := context.WithCancel(t.Context())
 			signals := make(chan os.Signal, len(row.signals))
 			for _, s := range row.signals {

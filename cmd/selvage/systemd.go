@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -74,6 +75,38 @@ func (s *sockets) listenPacket(network, address string) (net.PacketConn, error) 
 		}
 	}
 	return net.ListenPacket(network, address)
+}
+
+// has reports whether a listener's socket is one of those that systemd holds and nobody has asked for.
+func (s *sockets) has(address string) bool {
+	return slices.ContainsFunc(s.inherited, func(l net.Listener) bool {
+		network, at := networkOf(address)
+		return isAt(l.Addr(), network, at)
+	})
+}
+
+// networkOf takes the address of a listener as the configuration has it.
+func networkOf(address string) (network, at string) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return "unix", path
+	}
+	return "tcp", address
+}
+
+// copies returns the same sockets for connections once more: the kernel gives each connection to one of those who accept.
+func (s *sockets) copies() (*sockets, error) {
+	c := new(sockets)
+	for _, l := range s.inherited {
+		file, err := l.(interface{ File() (*os.File, error) }).File()
+		if err != nil {
+			return nil, fmt.Errorf("copy socket %s: %w", l.Addr(), err)
+		}
+		defer file.Close() // the copy has its own
+		if err := c.inherit(file); err != nil {
+			return nil, fmt.Errorf("copy socket %s: %w", l.Addr(), err)
+		}
+	}
+	return c, nil
 }
 
 // closeUnused closes what the configuration does not ask for: connections would wait there for ever.
