@@ -182,6 +182,7 @@ func TestRefusedReplacementLeavesTheDiskToo(t *testing.T) {
 
 // What memory serves all the time is not looked up on the disk, and must be there after a restart all the same.
 func TestWhatMemoryServesStaysOnTheDisk(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		b, end := newDiskBench(t, dir, 4<<20)
@@ -235,6 +236,7 @@ func benchmarkDiskHit(b *testing.B, paths int) {
 // Several requests may read one Object, each at its own time, and by then its name may have another body on the disk, and its own
 // may be gone.
 func TestAnOldBodyIsNeverReadFromANewRecord(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		b, end := newDiskBench(t, t.TempDir(), 4<<20)
 		defer end()
