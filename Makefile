@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAM := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race vet cross-vet fmt lint fuzz soak bench realsite release clean
+.PHONY: help build test race vet cross-vet fmt lint fuzz soak bench realsite clients release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,10 +43,10 @@ lint: ## staticcheck, govulncheck, shellcheck
 fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
-soak: ## the long proofs: kills, damage, purges and failing upstreams by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures)$$' ./cmd/selvage/
+soak: ## the long proofs: kills, damage, purges, failing upstreams, hostile clients and reloads by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures|HostileTLS|ReloadUnderLoad)$$' ./cmd/selvage/
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(ModelOfBothTiers|NoRequestSeesWhatWasPurged)$$' ./cache/
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h ./cache/internal/disk/
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h ./cache/internal/disk/ ./purge/
 	go test -run '^$$' -fuzz '^FuzzBothWaysReadTheSame$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/
 	go test -run '^$$' -fuzz '^FuzzAnswers$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/internal/lane/
 	go test -race -count=$(SOAKCOUNT) -timeout=4h ./...
@@ -57,6 +57,9 @@ bench: ## Go benchmarks whose names match BENCH
 
 realsite: ## a documentation tree, through the edge and back, compared byte by byte
 	testdata/realsite/check
+
+clients: ## curl, openssl, Chromium over HTTP/2 and HTTP/3, testssl.sh
+	testdata/clients/check
 
 release: ## static binaries for PLATFORMS, with checksums, in dist/
 	rm -rf dist && mkdir dist

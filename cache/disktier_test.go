@@ -129,6 +129,32 @@ func TestLargeBodyGoesToTheDiskAlone(t *testing.T) {
 	})
 }
 
+// A response that has grown too large for memory replaces the small one that memory has: or that would be found for ever, and
+// be fetched again by every request.
+func TestGrownBodyReplacesTheOneInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, end := newDiskBench(t, t.TempDir(), 4<<20) // bodies of 40 KiB stay in memory
+		defer end()
+		b.loaded()
+		large := strings.Repeat("0123456789abcdef", 12<<10)
+		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
+			if n == 1 {
+				return replyText("small", "Cache-Control: max-age=10"), nil
+			}
+			return replyText(large, "Cache-Control: max-age=600"), nil
+		}
+		b.get("/a")
+		time.Sleep(20 * time.Second)
+		b.get("/a")
+		if body, how := b.get("/a"); body != large || how != "hit" {
+			t.Errorf("%d bytes by %s, want %d by hit", len(body), how, len(large))
+		}
+		if n := b.Objects(); n != 0 {
+			t.Errorf("%d objects in memory, want none", n)
+		}
+	})
+}
+
 func TestRefusedReplacementLeavesTheDiskToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

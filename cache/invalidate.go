@@ -7,25 +7,31 @@ import (
 
 // Invalidated returns the purge URLs that a response makes invalid (RFC 9111, section 4.4): with a method that is unsafe, or
 // unknown and so possibly unsafe, and a status that is no error, the target of the request and, on the same origin, what
-// Location and Content-Location name. p is the policy of the target, which normalises their queries too.
-func Invalidated(q *Query, r *Response, p *Policy) []string {
+// Location and Content-Location name. q has the query as it was sent: what is stored may be another route's.
+func Invalidated(q *Query, r *Response, spell Spelling) []string {
 	if !invalidates(q, r) {
 		return nil
 	}
-	urls := []string{q.PurgeURL()}
+	urls := spell(q.Path, q.RawQuery, q.HasQuery)
 	base, err := url.Parse(q.scheme() + "://" + q.PurgeURL())
 	if err != nil {
 		return urls
 	}
 	for _, name := range []string{"Location", "Content-Location"} {
 		for _, reference := range r.Header[name] {
-			if u, ok := q.resolve(base, reference, p); ok && !slices.Contains(urls, u) {
-				urls = append(urls, u)
+			for _, u := range q.resolve(base, reference, spell) {
+				if !slices.Contains(urls, u) {
+					urls = append(urls, u)
+				}
 			}
 		}
 	}
 	return urls
 }
+
+// Spelling returns the purge URLs of all that may be stored for a URL of one host, whose path and query are canonical: routes
+// differ in which parameters they keep.
+type Spelling func(path, query string, hasQuery bool) []string
 
 // invalidates reports whether a response may have changed anything: to a method that is not safe, and no error.
 func invalidates(q *Query, r *Response) bool {
@@ -54,27 +60,28 @@ func (q *Query) scheme() string {
 // referenceBytes may stand in a URI reference.
 var referenceBytes = bytesOf(queryChars + "#")
 
-// resolve returns the purge URL of a reference in a response to q. A reference to another origin must not invalidate
+// resolve returns the purge URLs of a reference in a response to q. A reference to another origin must not invalidate
 // anything, or a server could empty the cache of its neighbours.
-func (q *Query) resolve(base *url.URL, reference string, p *Policy) (string, bool) {
+func (q *Query) resolve(base *url.URL, reference string, spell Spelling) []string {
 	// Encoded first, since url.Parse spells a path anew, "%2F" included, when a byte in it should have been.
 	reference, err := encodeForeign(reference, &referenceBytes, errPathByte)
 	if err != nil {
-		return "", false
+		return nil
 	}
 	u, err := base.Parse(reference)
 	if err != nil || u.Scheme != base.Scheme {
-		return "", false
+		return nil
 	}
-	other := Query{Secure: q.Secure}
-	if other.Host, err = CanonicalHost(u.Host, q.Secure); err != nil || other.Host != q.Host {
-		return "", false
+	if host, err := CanonicalHost(u.Host, q.Secure); err != nil || host != q.Host {
+		return nil
 	}
-	if other.Path, err = CanonicalPath(u.EscapedPath()); err != nil {
-		return "", false
+	path, err := CanonicalPath(u.EscapedPath())
+	if err != nil {
+		return nil
 	}
-	if err = other.SetQuery(p, u.RawQuery, u.ForceQuery || u.RawQuery != ""); err != nil {
-		return "", false
+	query, err := CanonicalQuery(u.RawQuery)
+	if err != nil {
+		return nil
 	}
-	return other.PurgeURL(), true
+	return spell(path, query, u.ForceQuery || query != "")
 }

@@ -60,7 +60,7 @@ func TestInvalidated(t *testing.T) {
 		if c.contentLocation != "" {
 			r.Header.Set("Content-Location", c.contentLocation)
 		}
-		if got := Invalidated(q, r, policyWith(nil)); !slices.Equal(got, c.want) {
+		if got := Invalidated(q, r, spelling(q)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %s, %d, %q, %q: got %q, want %q", c.rule, c.method, c.status, c.location, c.contentLocation, got, c.want)
 		}
 	}
@@ -71,7 +71,18 @@ func TestInvalidatedOverHTTPS(t *testing.T) {
 	q.Secure, q.Host = true, "[2001:db8::1]:8443"
 	r := &Response{Status: 201, Header: http.Header{"Location": {"https://[2001:DB8::1]:8443/x", "http://[2001:db8::1]:8443/y"}}}
 	want := []string{"[2001:db8::1]:8443/", "[2001:db8::1]:8443/x"}
-	if got := Invalidated(q, r, policyWith(nil)); !slices.Equal(got, want) {
+	if got := Invalidated(q, r, spelling(q)); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// spelling is that of a site with one route and the default policy.
+func spelling(q *Query) Spelling {
+	return func(path, query string, hasQuery bool) []string {
+		other := Query{Host: q.Host, Path: path}
+		if err := other.SetQuery(policyWith(nil), query, hasQuery); err != nil {
+			panic(err) // it was canonical
+		}
+		return []string{other.PurgeURL()}
 	}
 }

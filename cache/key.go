@@ -109,6 +109,7 @@ func (q *Query) appendKey(key []byte, p *Policy) []byte {
 	key = appendPart(key, q.Path)
 	key = appendFlag(key, q.HasQuery)
 	key = appendPart(key, q.RawQuery)
+	key = appendPart(key, q.Site) // or a site that takes over a host would serve what no purge of that site finds
 	key = appendPart(key, q.Route)
 	for _, name := range p.keyHeaders {
 		key = appendField(appendPart(append(key, 'h'), name), q, name)

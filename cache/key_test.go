@@ -123,6 +123,7 @@ func TestKeysDiffer(t *testing.T) {
 		"empty query":      make(func(q *Query) { q.HasQuery = true }),
 		"query":            make(func(q *Query) { q.HasQuery, q.RawQuery = true, "a" }),
 		"? in the path":    make(func(q *Query) { q.Path = "/?a" }),
+		"site":             make(func(q *Query) { q.Site = "beta" }),
 		"route":            make(func(q *Query) { q.Route = "beta" }),
 		"empty header":     make(none, "X-A:"),
 		"header":           make(none, "X-A: 1"),

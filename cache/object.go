@@ -19,6 +19,7 @@ type Object struct {
 	// checked is the newest purge number up to which no purge concerns the Object: a hit pays one comparison until a new
 	// purge comes.
 	checked atomic.Uint64
+	touched atomic.Int64 // Instant of the last request that counted
 	cost    int64
 	fill    uint64 // names the body on the disk; 0 without one
 }

@@ -75,6 +75,8 @@ func (p *pump) settle() {
 	switch {
 	case p.keep && p.window == 0 && p.store.inMemory(length):
 		p.store.keep(p.object)
+	case p.keep && p.down != nil:
+		p.store.sink(p.object)
 	case p.keep:
 		p.drop()
 	}

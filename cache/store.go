@@ -134,7 +134,7 @@ func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	if o == nil {
 		o, f, variant = s.lookBelow(q, begin, f, variant)
 	}
-	s.ram.Touch(variantHash(q.Hash, variant))
+	s.touch(o, variantHash(q.Hash, variant), now)
 	if f.Meta != nil && f.Verdict == Valid && f.Meta.TTL(now) > 0 {
 		return o, f
 	}
@@ -147,7 +147,7 @@ func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 
 // Peek returns the object stored for q that no purge up to begin concerns, whole, or nil. It changes nothing that Lookup
 // tells, so that one who cannot use what it gives may still ask Lookup. With the object in memory it allocates nothing.
-func (s *Store) Peek(q *Query, begin uint64) *Object {
+func (s *Store) Peek(q *Query, begin uint64, now Instant) *Object {
 	o, f, variant := s.look(q, begin)
 	if o == nil {
 		o, f, variant = s.lookBelow(q, begin, f, variant)
@@ -156,8 +156,23 @@ func (s *Store) Peek(q *Query, begin uint64) *Object {
 		o.Done()
 		return nil
 	}
-	s.ram.Touch(variantHash(q.Hash, variant))
+	s.touch(o, variantHash(q.Hash, variant), now)
 	return o
+}
+
+// touchEvery is how often a request for the same object counts. The tier's counters are small: to them ten times a second is
+// as often as can be.
+const touchEvery = 100 * time.Millisecond
+
+// touch notes that o, or what is not here under that name, was asked for.
+func (s *Store) touch(o *Object, name uint64, now Instant) {
+	if o != nil {
+		if last := Instant(o.touched.Load()); last != 0 && now.Sub(last) < touchEvery {
+			return
+		}
+		o.touched.Store(int64(now))
+	}
+	s.ram.Touch(name)
 }
 
 // look also returns the name of q's variant, as far as the key's Vary is known.
@@ -246,6 +261,21 @@ func (s *Store) keep(o *Object) {
 	}) {
 		s.hold(o, replaces)
 		s.disk.put(o)
+	}
+}
+
+// sink leaves o to the disk alone. What it replaces goes with it: the disk is asked only for what memory does not have.
+func (s *Store) sink(o *Object) {
+	var replaced *Object
+	s.table.change(o.Hash, o.Key, func(set *variants) *variants {
+		if v := set.get(o.Variant); v.filling == o && v.stored != nil {
+			replaced = v.stored
+			set = set.without(replaced)
+		}
+		return set.without(o)
+	})
+	if replaced != nil {
+		s.ram.Drop(variantHash(o.Hash, o.Variant))
 	}
 }
 

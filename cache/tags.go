@@ -12,7 +12,7 @@ import (
 // that a purge by them has missed it.
 const (
 	maxTags          = 1000
-	maxTagBytes      = 256
+	MaxTagBytes      = 256      // nothing is stored under a longer one
 	maxTagFieldBytes = 64 << 10 // of all the fields together, before anything is read from them
 )
 
@@ -39,7 +39,7 @@ func responseTags(q *Query, p *Policy, h http.Header) (all []string, ok bool) {
 	}
 	slices.Sort(all)
 	all = slices.Clip(slices.Compact(all))
-	return all, len(all) <= maxTags && !slices.ContainsFunc(all, func(tag string) bool { return len(tag) > maxTagBytes })
+	return all, len(all) <= maxTags && !slices.ContainsFunc(all, func(tag string) bool { return len(tag) > MaxTagBytes })
 }
 
 // bounded reports whether the named fields together are short enough to be read.

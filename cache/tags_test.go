@@ -158,7 +158,7 @@ func FuzzTags(f *testing.F) {
 			t.Errorf("%d tags: %q", len(got), got)
 		}
 		for _, tag := range got {
-			if tag == "" || len(tag) > maxTagBytes {
+			if tag == "" || len(tag) > MaxTagBytes {
 				t.Errorf("a tag of %d bytes", len(tag))
 			}
 		}

@@ -25,6 +25,8 @@ type requestBody struct {
 	rate  int64 // bytes per second after the first gap
 	now   func() time.Time
 
+	whole bool // the end was read
+
 	mu    sync.Mutex // the transport reads while the handler asks for the fault
 	begin time.Time
 	read  int64
@@ -43,7 +45,12 @@ func newRequestBody(x *exchange) *requestBody {
 	}
 }
 
+// Read never looks behind the end that it has told: by then the answer may be on its way, and net/http has closed the body. The
+// transport looks again, and an error would cost it the connection on which the answer comes.
 func (b *requestBody) Read(p []byte) (int, error) {
+	if b.whole {
+		return 0, io.EOF
+	}
 	now := b.now()
 	if b.begin.IsZero() {
 		b.begin = now
@@ -61,6 +68,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err != nil && err != io.EOF:
 		b.err = err
 	case err == io.EOF:
+		b.whole = true
 		b.out.SetReadDeadline(time.Time{})
 		dropTrailers(b.r.Trailer)
 	}

@@ -93,3 +93,37 @@ func TestRequestBodyIsHeldToItsLimits(t *testing.T) {
 		})
 	}
 }
+
+// closedBehindItsEnd is a body that net/http closes as the answer begins.
+type closedBehindItsEnd struct {
+	io.Reader
+	ended bool
+}
+
+func (b *closedBehindItsEnd) Read(p []byte) (int, error) {
+	if b.ended {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := b.Reader.Read(p)
+	b.ended = err == io.EOF
+	return n, err
+}
+
+func (b *closedBehindItsEnd) Close() error { return nil }
+
+// The transport looks behind the end of a request's body, maybe when the answer has begun: that is no fault of the request,
+// and must not cost the connection on which the rest of the answer comes.
+func TestNobodyReadsBehindTheEndOfABody(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPost, "/", &closedBehindItsEnd{Reader: strings.NewReader("hello")})
+	w := &upload{ResponseWriter: httptest.NewRecorder()}
+	b := &requestBody{ReadCloser: r.Body, r: r, out: http.NewResponseController(w), now: time.Now, gap: time.Minute}
+	if got, err := io.ReadAll(b); string(got) != "hello" || err != nil {
+		t.Fatalf("body = %q, %v", got, err)
+	}
+	if n, err := b.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Errorf("a read behind the end: %d, %v, want EOF", n, err)
+	}
+	if status, why := b.fault(); status != 0 {
+		t.Errorf("fault: %d %s", status, why)
+	}
+}

@@ -27,6 +27,8 @@ type ListenerConfig struct {
 	// Address: ":80" (both families), "192.0.2.1:80", "[::1]:80", "unix:/run/selvage/http.sock".
 	Address string     `yaml:"address"`
 	TLS     *TLSConfig `yaml:"tls"` // absent: http
+	// HTTP3 serves HTTP/3 on the UDP port of the same number. Default: where there is TLS on TCP and no PROXY protocol.
+	HTTP3 *bool `yaml:"http3"`
 	// ProxyProtocol are addresses or prefixes of balancers that begin every connection with a PROXY header, version 1 or 2,
 	// which names the client; or "unix".
 	ProxyProtocol []string `yaml:"proxy_protocol"`

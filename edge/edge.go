@@ -16,7 +16,7 @@ import (
 	"selvage/purge"
 )
 
-// Options are what an Edge is made of. All of them are needed, apart from Purges, Certificates and Listen.
+// Options are what an Edge is made of. All of them are needed, apart from Purges, Certificates, Listen and ListenPacket.
 type Options struct {
 	Config  Config // validated
 	Pools   map[string]Pool
@@ -30,6 +30,8 @@ type Options struct {
 	Certificates Certificates
 	// Listen opens a socket; nil is net.Listen. Tests pass an in-memory network.
 	Listen func(network, address string) (net.Listener, error)
+	// ListenPacket opens one for HTTP/3; nil is without.
+	ListenPacket func(network, address string) (net.PacketConn, error)
 }
 
 // Edge serves the sites of a configuration on its listeners.
@@ -45,7 +47,7 @@ type Edge struct {
 	metrics  *metrics
 	server   *lane.Server
 	certs    Certificates
-	sockets  []socket // immutable after New
+	sockets  []lane.Listener // immutable after New
 
 	conf  atomic.Pointer[snapshot]
 	ready atomic.Bool
@@ -113,7 +115,7 @@ func (e *Edge) Run(ctx context.Context) error {
 	}()
 	serving, ctx := errgroup.WithContext(ctx)
 	for _, s := range e.sockets {
-		serving.Go(func() error { return e.server.Serve(s.listener, s.tls) })
+		serving.Go(func() error { return e.server.Serve(s) })
 	}
 	e.ready.Store(true)
 	serving.Go(func() error {
@@ -156,7 +158,7 @@ func (e *Edge) Metrics() http.Handler { return e.metrics.Handler() }
 func (e *Edge) Addrs() []net.Addr {
 	var all []net.Addr
 	for _, s := range e.sockets {
-		all = append(all, s.listener.Addr())
+		all = append(all, s.Addr())
 	}
 	return all
 }

@@ -118,7 +118,7 @@ func (h *hit) answer(w *lane.Writer) bool {
 	if cache.Eligible(&h.q, h.route.policy) != "" {
 		return false
 	}
-	o := h.store.Peek(&h.q, h.begin)
+	o := h.store.Peek(&h.q, h.begin, h.start.Mono)
 	if o == nil {
 		return false
 	}
@@ -189,10 +189,13 @@ func (h *hit) send(w *lane.Writer, p []byte, length int64) {
 
 func (h *hit) cut(why string) { h.res.Aborted, h.res.Error = true, why }
 
+// atOnce is how much of a body is gathered, here as in net/http: giving it takes no time that is worth a look at the clock.
+const atOnce = 4 << 10
+
 // finish gives the one account of what happened.
 func (h *hit) finish() {
 	h.res.Total = h.res.First
-	if h.res.Bytes > piece {
+	if h.res.Bytes > atOnce || h.res.Aborted {
 		h.res.Total = h.clock.Now().Mono.Sub(h.start.Mono)
 	}
 	h.log.Record(&h.res)

@@ -3,6 +3,7 @@ package edge
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -52,7 +53,8 @@ func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response(status, strings.NewReader(strings.Repeat("0123456789", size/10+1)[:size]), int64(size), fields...), nil
 }
 
-// laneEdges are two Edges over one Store that differ in fast_lane alone, and where they listen.
+// laneEdges are two Edges over one Store that differ in fast_lane alone, and where they listen: for http, and for https with
+// HTTP/3 beside it.
 func laneEdges(t *testing.T) (on, off *Edge) {
 	journal, clock := purge.NewJournal(), cache.SystemClock()
 	store, err := cache.NewStore(cache.StoreConfig{MaxBytes: 64 << 20}, clock, journal)
@@ -63,17 +65,18 @@ func laneEdges(t *testing.T) (on, off *Edge) {
 	start := func(lane string) *Edge {
 		conf := DefaultConfig()
 		conf.Log.Format, conf.FastLane = "off", lane
-		conf.Listeners = []ListenerConfig{{Address: "127.0.0.1:0"}}
+		conf.Listeners = []ListenerConfig{{Address: "127.0.0.1:0"}, {Address: "[::1]:0", TLS: &TLSConfig{}}}
 		conf.Sites = []SiteConfig{{Hosts: []string{"example.com"}, Origin: "main", Routes: []RouteConfig{
 			{Match: MatchConfig{Path: []string{"/changed/*"}}, ResponseHeaders: HeaderConfig{
 				Remove: []string{"Server", "etag", "via"}, Set: map[string]string{"X-Set": "1", "Content-Language": "fr", "Age": "7"},
 				Add: map[string]string{"Link": "</c>; rel=up", "X-Del": "more"},
 			}},
+			{Match: MatchConfig{Path: []string{"/elsewhere/*"}}, ResponseHeaders: HeaderConfig{Set: map[string]string{"Alt-Svc": "clear"}}},
 			{},
 		}}}
 		e, err := New(Options{
 			Config: conf, Pools: map[string]Pool{"main": variedOrigin{}}, Store: store, Journal: journal, Clock: clock,
-			Logger: slog.New(slog.DiscardHandler),
+			Logger: slog.New(slog.DiscardHandler), Certificates: certified(t), ListenPacket: net.ListenPacket,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -102,9 +105,9 @@ type answeredFor struct {
 	Body   string
 }
 
-func ask(t *testing.T, e *Edge, raw, method string) answeredFor {
+func ask(t *testing.T, e *Edge, raw, method string, secure bool) answeredFor {
 	t.Helper()
-	c, err := net.Dial("tcp", e.Addrs()[0].String())
+	c, err := dial(e, secure)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +125,22 @@ func ask(t *testing.T, e *Edge, raw, method string) answeredFor {
 		t.Fatalf("body of the answer to %q: %v", raw, err)
 	}
 	a := answeredFor{resp.Proto, resp.Status, resp.Header, resp.ContentLength, resp.Close, string(body)}
-	for _, name := range []string{"Age", "Cache-Status"} {
+	for _, name := range []string{"Age", "Cache-Status", "Alt-Svc"} {
+		if strings.HasPrefix(a.Header.Get(name), "clear") {
+			continue
+		}
 		if values := a.Header[name]; len(values) > 0 {
 			values[len(values)-1] = "ours"
 		}
 	}
 	return a
+}
+
+func dial(e *Edge, secure bool) (net.Conn, error) {
+	if !secure {
+		return net.Dial("tcp", e.Addrs()[0].String())
+	}
+	return tls.Dial("tcp", e.Addrs()[1].String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 }
 
 // Both lanes give the same answer to the same bytes, whatever head is stored, whatever the route changes in it, and
@@ -138,7 +151,8 @@ func TestBothLanesAnswerAlike(t *testing.T) {
 	taken := 0
 	for i := range 400 {
 		method := []string{"GET", "GET", "HEAD"}[dice.IntN(3)]
-		path := []string{"/plain/", "/changed/"}[dice.IntN(2)]
+		path := []string{"/plain/", "/changed/", "/elsewhere/"}[dice.IntN(3)]
+		secure := i%8 == 0 // handshakes take their time
 		raw := fmt.Sprintf("%s %s%d HTTP/1.1\r\nHost: example.com\r\n", method, path, i)
 		for _, line := range []string{
 			`If-None-Match: "one"`, `If-None-Match: "two", W/"weak"`, "If-Modified-Since: Tue, 01 Sep 2026 00:00:00 GMT",
@@ -149,9 +163,9 @@ func TestBothLanesAnswerAlike(t *testing.T) {
 			}
 		}
 		raw += "\r\n"
-		ask(t, off, strings.Replace(raw, "HEAD", "GET", 1), "GET")
-		before := on.answeredBelow(raw)
-		if diff := cmp.Diff(ask(t, off, raw, method), ask(t, on, raw, method)); diff != "" {
+		ask(t, off, strings.Replace(raw, "HEAD", "GET", 1), "GET", secure)
+		before := on.answeredBelow(raw, secure)
+		if diff := cmp.Diff(ask(t, off, raw, method, secure), ask(t, on, raw, method, secure)); diff != "" {
 			t.Errorf("%q (-off +on):\n%s", raw, diff)
 		}
 		if before {
@@ -164,11 +178,11 @@ func TestBothLanesAnswerAlike(t *testing.T) {
 }
 
 // answeredBelow reports whether a request is one that the lane answers.
-func (e *Edge) answeredBelow(raw string) bool {
-	r, _, ok := lane.ParseRequest(laneInfo(false), []byte(raw), hitLimits)
+func (e *Edge) answeredBelow(raw string, secure bool) bool {
+	r, _, ok := lane.ParseRequest(laneInfo(secure), []byte(raw), hitLimits)
 	if !ok {
 		return false
 	}
 	h := &hit{Edge: e, conf: e.conf.Load(), r: &r}
-	return h.read() && h.store.Peek(&h.q, h.begin) != nil
+	return h.read() && h.store.Peek(&h.q, h.begin, h.start.Mono) != nil
 }

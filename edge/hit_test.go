@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -208,6 +209,36 @@ func TestHitAllocatesNothing(t *testing.T) {
 		w.Gather(w.Buffer()[:0])
 	}); n != 0 {
 		t.Errorf("%v allocations for a hit, want 0", n)
+	}
+}
+
+// ticking is a clock that every look moves on by a second.
+type ticking struct{ at *cache.Instant }
+
+func (c ticking) Now() cache.Moment {
+	*c.at = c.at.Add(time.Second)
+	return cache.Moment{Mono: *c.at}
+}
+
+// A client that takes its time with an answer shows in the log, whether the answer is large, or broken off.
+func TestHitTellsHowLongItTook(t *testing.T) {
+	e := hitEdge(t)
+	e.clock = ticking{new(cache.Instant)}
+	for _, row := range []struct {
+		rule    string
+		bytes   int64
+		aborted bool
+		want    time.Duration
+	}{
+		{"what is gathered has left when its head has", atOnce, false, time.Second},
+		{"more may have waited for the client", atOnce + 1, false, 2 * time.Second},
+		{"so may what was broken off", 0, true, 2 * time.Second},
+	} {
+		h := &hit{Edge: e, start: e.clock.Now()}
+		h.res = Result{Bytes: row.bytes, Aborted: row.aborted, First: h.clock.Now().Mono.Sub(h.start.Mono)}
+		if h.finish(); h.res.Total != row.want {
+			t.Errorf("%s: total = %v, want %v", row.rule, h.res.Total, row.want)
+		}
 	}
 }
 

@@ -103,6 +103,9 @@ func (h *hit) appendOwn(dst []byte, m *cache.Meta) []byte {
 	if h.wantsHSTS(m) {
 		dst = appendLine(dst, strictTransport, h.site.https.hsts)
 	}
+	if line := h.r.Info.AltSvc; line != "" && !changes.gives(altSvc) { // none is stored
+		dst = appendLine(dst, altSvc, line)
+	}
 	return dst
 }
 

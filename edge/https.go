@@ -87,6 +87,19 @@ func (x *exchange) addHSTS() {
 	}
 }
 
+// addAltSvc tells a client that has come over TCP where there is HTTP/3 (RFC 7838, section 3). A trusted proxy is told nothing:
+// it would tell its own clients, and they would go past it. The route's own field stays.
+func (x *exchange) addAltSvc() {
+	if x.conn.AltSvc == "" || x.client.Trusted {
+		return
+	}
+	if h := x.w.Header(); len(h[altSvc]) == 0 {
+		h[altSvc] = []string{x.conn.AltSvc}
+	}
+}
+
+const altSvc = "Alt-Svc"
+
 // verifiedCerts returns what the client has shown, if there is a chain from it to a CA that its site trusts.
 func verifiedCerts(c *tls.ConnectionState) []*x509.Certificate {
 	if len(c.VerifiedChains) == 0 {

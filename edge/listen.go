@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -11,51 +10,74 @@ import (
 	"selvage/edge/internal/lane"
 )
 
-// socket is an open listener and how it speaks.
-type socket struct {
-	listener net.Listener
-	tls      *tls.Config // nil is http
-}
-
 // openSockets opens all listeners, or none.
-func (o Options) openSockets() ([]socket, error) {
-	var open []socket
+func (o Options) openSockets() ([]lane.Listener, error) {
+	var open []lane.Listener
 	for _, c := range o.Config.Listeners {
-		s, err := o.openSocket(c)
+		l, err := o.openSocket(c)
 		if err != nil {
-			for _, s := range open {
-				s.listener.Close()
+			for _, l := range open {
+				l.Close()
 			}
 			return nil, fmt.Errorf("listener %s: %w", c.Address, err)
 		}
-		open = append(open, s)
+		open = append(open, l)
 	}
 	return open, nil
 }
 
-func (o Options) openSocket(c ListenerConfig) (s socket, err error) {
+func (o Options) openSocket(c ListenerConfig) (l lane.Listener, err error) {
 	if c.TLS != nil {
-		if s.tls, err = o.Certificates.TLS(c.Address); err != nil {
-			return s, err
+		if l.TLS, err = o.Certificates.TLS(c.Address); err != nil {
+			return l, err
 		}
 	}
 	network, address := "tcp", c.Address
 	if path, ok := strings.CutPrefix(c.Address, "unix:"); ok {
 		network, address = "unix", path
 	}
-	if s.listener, err = o.Listen(network, address); err != nil {
-		return s, err
+	if l.Listener, err = o.Listen(network, address); err != nil {
+		return l, err
+	}
+	if c.http3() && o.ListenPacket != nil {
+		l.Packets = o.openPackets(c.Address, l.Addr())
 	}
 	if len(c.ProxyProtocol) > 0 {
-		s.listener = newProxiedListener(s.listener, compileTrust(c.ProxyProtocol), o.Logger)
+		l.Listener = newProxiedListener(l.Listener, compileTrust(c.ProxyProtocol), o.Logger)
 	}
-	return s, nil
+	return l, nil
+}
+
+// openPackets opens the socket of HTTP/3 beside a TCP listener that is open: the port may have been any. Without it all works
+// over TCP, so it is told of, once, and no error.
+func (o Options) openPackets(address string, beside net.Addr) net.PacketConn {
+	host, _, err := net.SplitHostPort(address)
+	var packets net.PacketConn
+	if err == nil {
+		_, port, _ := net.SplitHostPort(beside.String())
+		packets, err = o.ListenPacket("udp", net.JoinHostPort(host, port))
+	}
+	if err != nil {
+		o.Logger.Warn("no HTTP/3 here: its UDP port cannot be had", "listener", address, "error", err)
+		return nil
+	}
+	return packets
+}
+
+// http3 reports whether a listener speaks HTTP/3 beside the rest. Behind a balancer that speaks the PROXY protocol it cannot:
+// that comes over TCP, and would not say of packets whose they are.
+func (c *ListenerConfig) http3() bool {
+	if c.HTTP3 != nil {
+		return *c.HTTP3
+	}
+	return c.TLS != nil && len(c.ProxyProtocol) == 0 && !strings.HasPrefix(c.Address, "unix:")
 }
 
 // sameSockets reports which listener a reload would have to change. Certificates are not a matter of sockets.
 func sameSockets(old, now []ListenerConfig) error {
 	same := slices.EqualFunc(old, now, func(a, b ListenerConfig) bool {
-		return a.Address == b.Address && (a.TLS == nil) == (b.TLS == nil) && slices.Equal(a.ProxyProtocol, b.ProxyProtocol)
+		return a.Address == b.Address && (a.TLS == nil) == (b.TLS == nil) && a.http3() == b.http3() &&
+			slices.Equal(a.ProxyProtocol, b.ProxyProtocol)
 	})
 	if !same {
 		return errors.New("listeners changed: they are opened at start only, so restart to change them")

@@ -104,8 +104,12 @@ const statusClientGone = 499
 // invalidate tells the journal what a successful unsafe method has changed (RFC 9111, section 4.4), before the client
 // hears of it.
 func (x *exchange) invalidate(status int, h http.Header) {
-	r := &cache.Response{Status: status, Header: h}
-	x.journal.Invalidate(cache.Invalidated(&x.q, r, x.route.policy), cache.InvalidatedGroups(&x.q, r, x.route.policy))
+	r, sent := &cache.Response{Status: status, Header: h}, x.q
+	sent.RawQuery, sent.HasQuery = x.rawQuery, strings.Contains(x.r.RequestURI, "?")
+	urls := cache.Invalidated(&sent, r, func(path, query string, hasQuery bool) []string {
+		return x.site.purgeURLs(x.q.Host, path, query, hasQuery)
+	})
+	x.journal.Invalidate(urls, cache.InvalidatedGroups(&x.q, r, x.route.policy))
 }
 
 // stream sends an origin's answer to the client as it comes.

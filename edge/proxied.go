@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -150,7 +151,10 @@ func readProxyHeader(c net.Conn) (*proxiedConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("PROXY header: %w", err)
 	}
-	out := &proxiedConn{Conn: c, remote: c.RemoteAddr(), rest: in}
+	out := &proxiedConn{Conn: c, remote: c.RemoteAddr()}
+	if in.Buffered() > 0 {
+		out.rest = in
+	}
 	if source, _, ok := header.TCPAddrs(); ok && header.Command.IsProxy() { // else the proxy itself asks: to see how we are
 		out.remote = source
 	}
@@ -162,11 +166,30 @@ func (c *proxiedConn) RemoteAddr() net.Addr { return c.remote }
 
 // Read gives what came with the header first.
 func (c *proxiedConn) Read(p []byte) (int, error) {
-	if c.rest != nil && c.rest.Buffered() > 0 {
-		return c.rest.Read(p[:min(len(p), c.rest.Buffered())])
+	if c.Buffered() == 0 {
+		return c.Conn.Read(p)
 	}
-	c.rest = nil
-	return c.Conn.Read(p)
+	n, err := c.rest.Read(p[:min(len(p), c.rest.Buffered())])
+	if c.rest.Buffered() == 0 {
+		c.rest = nil
+	}
+	return n, err
+}
+
+// Buffered is how much of that is left.
+func (c *proxiedConn) Buffered() int {
+	if c.rest == nil {
+		return 0
+	}
+	return c.rest.Buffered()
+}
+
+// SyscallConn returns the socket, for who waits on it without a buffer, and reads what is Buffered before it.
+func (c *proxiedConn) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := c.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // CloseWrite ends the sending side, where the network can.

@@ -122,6 +122,45 @@ func TestSlowProxyHeader(t *testing.T) {
 	})
 }
 
+// TestProxiedSocket: whoever has used up what came with the header may wait on the socket itself. Sockets of the kernel, because
+// others have none.
+func TestProxiedSocket(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, rest := range []string{"", "GET /"} {
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(client, v2+rest); err != nil {
+			t.Fatal(err)
+		}
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := readProxyHeader(server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Buffered() > len(rest) {
+			t.Errorf("%d bytes are left of %q", c.Buffered(), rest)
+		}
+		if _, err := io.ReadFull(c, make([]byte, len(rest))); err != nil || c.rest != nil {
+			t.Errorf("after %q: %v, and a buffer is kept = %v", rest, err, c.rest != nil)
+		}
+		socket, err := c.SyscallConn()
+		if err != nil || socket.Control(func(uintptr) {}) != nil {
+			t.Errorf("no socket: %v", err)
+		}
+		client.Close()
+		c.Close()
+	}
+}
+
 // FuzzProxyHeader: whatever a listed peer sends first, it is refused, or what follows the header comes through unchanged.
 func FuzzProxyHeader(f *testing.F) {
 	f.Add([]byte("PROXY TCP4 192.0.2.1 127.0.0.1 4660 80\r\n"))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 
 	"selvage/cache"
 	"selvage/purge"
@@ -86,7 +87,7 @@ func (x *exchange) refusePurge(err error) bool {
 }
 
 func softPurge(h http.Header) (soft, ok bool) {
-	switch h.Get("Soft-Purge") {
+	switch strings.Join(h.Values("Soft-Purge"), ", ") { // given twice, it is neither
 	case "1":
 		return true, true
 	case "", "0":

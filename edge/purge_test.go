@@ -124,6 +124,7 @@ func TestWhoMayPurge(t *testing.T) {
 
 		{"softly", friend, plain, []string{"Soft-Purge: 1"}, 200},
 		{"softly or not", friend, plain, []string{"Soft-Purge: yes"}, 400},
+		{"softly and not", friend, plain, []string{"Soft-Purge: 0", "Soft-Purge: 1"}, 400},
 		{"a path that climbs", friend, "http://example.com/../a", nil, 400},
 		{"a host of no site", friend, "http://other.example/a", nil, 421},
 		{"hop-by-hop credentials", stranger, secure, []string{token, "Connection: authorization"}, 400},

@@ -55,7 +55,21 @@ func validateListeners(listeners []ListenerConfig, p problems) {
 		if l.TLS != nil {
 			l.TLS.validate(at.under("tls"))
 		}
+		if l.HTTP3 != nil && *l.HTTP3 {
+			l.validateHTTP3(at)
+		}
 		validatePeers(l.ProxyProtocol, at, "proxy_protocol")
+	}
+}
+
+func (c *ListenerConfig) validateHTTP3(p problems) {
+	switch {
+	case c.TLS == nil:
+		p("http3", "wants tls", "tls: {} beside it, or leave it out")
+	case strings.HasPrefix(c.Address, "unix:"):
+		p("http3", "wants a UDP port, and "+strconv.Quote(c.Address)+" has none", "")
+	case len(c.ProxyProtocol) > 0:
+		p("http3", "contradicts proxy_protocol, which says nothing of UDP", "a listener of its own, which clients reach directly")
 	}
 }
 

@@ -23,6 +23,7 @@ func (x *exchange) head(status int) {
 func (x *exchange) sending(status int) {
 	x.sent, x.res.Status = true, status
 	x.addHSTS()
+	x.addAltSvc()
 	x.res.First = x.clock.Now().Mono.Sub(x.start)
 }
 

@@ -27,6 +27,9 @@ type API struct {
 
 	counts  pace
 	listing sync.Mutex // held by one dry run
+
+	ending  sync.RWMutex // held by purges for reading
+	stopped bool         // guarded by ending
 }
 
 // Stored tells of the responses that are stored. *cache.Store is one.
@@ -46,6 +49,11 @@ func (a *API) Guard() *Guard { return a.guard }
 // Purge puts a purge in force, in the Caller's name, and returns its number. When it returns, the purge is durable. Errors
 // are Problems.
 func (a *API) Purge(who *Caller, e Entry) (uint64, error) {
+	a.ending.RLock()
+	defer a.ending.RUnlock()
+	if a.stopped {
+		return 0, &Problem{Status: http.StatusServiceUnavailable, Detail: "this process ends; nothing was purged", retry: time.Second}
+	}
 	e.By = who.Name
 	number, err := a.journal.Add(e)
 	if err != nil {
@@ -54,6 +62,14 @@ func (a *API) Purge(who *Caller, e Entry) (uint64, error) {
 	}
 	a.log.Info("purged", "number", number, "kind", e.Kind.String(), "by", e.By, "why", e.Why, "names", e.count())
 	return number, nil
+}
+
+// Stop refuses the purges to come, and waits for those under way: from here on another process may fetch what they would have
+// purged, and would not know of them.
+func (a *API) Stop() {
+	a.ending.Lock()
+	defer a.ending.Unlock()
+	a.stopped = true
 }
 
 // PurgeURL is a PURGE request for a URL of a site, spelt as PurgeURLs of Sites has told.

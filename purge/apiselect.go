@@ -140,6 +140,8 @@ func (c *choice) tag(name string) error {
 		return errNoName
 	case strings.ContainsFunc(name, unicode.IsControl):
 		return errors.New("control characters, which no tag has")
+	case len(name) > cache.MaxTagBytes:
+		return fmt.Errorf("longer than %d bytes, which no tag is", cache.MaxTagBytes)
 	}
 	if !c.caller.confined() {
 		c.entry.Tags = append(c.entry.Tags, name)
@@ -184,21 +186,41 @@ func (c *choice) url(text string) error {
 	})
 }
 
-// prefix takes the beginning of purge URLs, which may end anywhere: it is spelt as a URL that goes on would be.
+// prefix takes the beginning of purge URLs, which may end anywhere: it is spelt as a URL that goes on would be. What follows
+// a # is the browser's alone, and cannot be gone on with.
 func (c *choice) prefix(text string) error {
+	text, _, _ = strings.Cut(strings.TrimSpace(text), "#")
 	if strings.HasSuffix(text, "*") {
 		return errors.New("a prefix has no star at its end; all that begins with it falls")
 	}
-	if _, rest, _ := cutScheme(text); !strings.Contains(rest, "/") {
+	if _, rest, _ := cutScheme(text); !strings.ContainsAny(rest, "/?") {
 		text += "/" // the host ends here: that of example.com.evil.net is another
 	}
 	return c.eachSpelling(text+"x", func(url string) error {
+		url = strings.TrimSuffix(url, "x")
 		if err := c.hostIsMine(url); err != nil {
 			return err
 		}
-		c.entry.Prefixes = append(c.entry.Prefixes, strings.TrimSuffix(url, "x"))
-		return nil
+		c.entry.Prefixes = append(c.entry.Prefixes, url)
+		return c.hasParameters(url)
 	})
+}
+
+// hasParameters returns why no URL begins with the query of a prefix, or nil: the routes may drop what it names, or sort it
+// otherwise. Of the last name it may have a part only, of which nothing can be said.
+func (c *choice) hasParameters(url string) error {
+	host, path, query, _ := cutPurgeURL(url)
+	last := strings.LastIndexByte(query, '&')
+	if !strings.Contains(query[last+1:], "=") {
+		query = query[:max(0, last)]
+	}
+	if query == "" {
+		return nil
+	}
+	if _, urls := c.sites.PurgeURLs(host, path, query, true); !slices.Contains(urls, host+path+"?"+query) {
+		return errors.New("no URL begins so: these parameters are dropped here, or sorted")
+	}
+	return nil
 }
 
 // glob takes a pattern over whole purge URLs. Stars in its path are as good as any byte there. Who is confined writes the
@@ -254,6 +276,9 @@ func (c *choice) eachSpelling(text string, take func(url string) error) error {
 	if scheme == "" {
 		schemes = []string{"http", "https"}
 	}
+	if strings.ContainsFunc(hostOf(rest), func(r rune) bool { return r > unicode.MaxASCII }) {
+		return errForeignLetters
+	}
 	last := ""
 	for _, scheme := range schemes {
 		url, err := cache.ParsePurgeURL(scheme + "://" + rest)
@@ -284,6 +309,16 @@ func cutScheme(text string) (scheme, rest string, err error) {
 		return "", "", errors.New("only http and https are cached")
 	}
 	return scheme, rest, nil
+}
+
+var errForeignLetters = errors.New("a host is written in ASCII: as xn--… when it has other letters")
+
+// hostOf returns the host of a URL without its scheme.
+func hostOf(rest string) string {
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		return rest[:end]
+	}
+	return rest
 }
 
 // cutPurgeURL cuts a purge URL into its parts.

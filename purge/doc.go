@@ -6,7 +6,7 @@
 //
 // A purge has a row in the tables for each of its selectors, found by name: all, site, host, tag and URL. Prefixes stand in a
 // radix tree and are all found in one walk along a URL; globs are tried one by one, on each object once. What is bounded:
-// a million rows (the oldest raise the floor, a number below which everything counts as purged), a thousand globs (the oldest
+// a million rows or as many as there is memory for (the oldest raise the floor, a number below which everything counts as purged), a thousand globs (the oldest
 // become prefixes), the history (the newest ten thousand). A bound that is met purges more than was asked, never less.
 //
 // A journal is in memory (NewJournal) or has a file (Open), so that a restart changes nothing of that. Whoever keeps a cache

@@ -36,8 +36,11 @@ type Journal struct {
 var _ cache.Purges = (*Journal)(nil)
 
 // NewJournal returns an empty journal in memory.
-func NewJournal() *Journal {
-	j := newJournal(maxRows)
+func NewJournal() *Journal { return New(Options{}) }
+
+// New is NewJournal with options.
+func New(o Options) *Journal {
+	j := newJournal(o.rows())
 	rand.Read(j.identity[:])
 	return j
 }

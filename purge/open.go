@@ -11,9 +11,20 @@ import (
 // damagedSuffix is added to the name of a file that is put aside.
 const damagedSuffix = ".damaged"
 
-// Options are what Open may be told.
+// Options are what a journal may be told.
 type Options struct {
 	Log *slog.Logger // of writes that nobody waits for; nil for none
+	// MaxBytes is what the tables may take in memory, more or less. They never have more than a million rows, for which 0
+	// stands, nor does it hold for patterns, which only those who may purge can add.
+	MaxBytes int64
+}
+
+// rows is how many the tables may have.
+func (o Options) rows() int {
+	if o.MaxBytes == 0 {
+		return maxRows
+	}
+	return int(min(maxRows, max(minRows, o.MaxBytes/rowBytes)))
 }
 
 // Recovery is what Open found.
@@ -39,7 +50,7 @@ func (j *Journal) Reserved() uint64 { return j.reserved }
 //
 // Run and Close go with it.
 func Open(path string, o Options) (*Journal, error) {
-	return open(path, o, maxRows)
+	return open(path, o, o.rows())
 }
 
 func open(path string, o Options, maxRows int) (*Journal, error) {

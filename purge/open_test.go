@@ -457,3 +457,35 @@ func TestAnotherVersionIsPutAside(t *testing.T) {
 		t.Errorf("aside: %v; Recovered = %+v", err, found)
 	}
 }
+
+func TestRoomForRows(t *testing.T) {
+	for bytes, want := range map[int64]int{0: maxRows, 1: minRows, 64 << 20: 131_072, 1 << 40: maxRows} {
+		if got := (Options{MaxBytes: bytes}).rows(); got != want {
+			t.Errorf("%d bytes: %d rows, want %d", bytes, got, want)
+		}
+	}
+}
+
+// A journal that is opened with less room than it had gets no larger, and forgets nothing.
+func TestAJournalWithLessRoom(t *testing.T) {
+	path := journalPath(t)
+	j := mustOpenRows(t, path, 10)
+	for i := range 10 {
+		j.Invalidate([]string{fmt.Sprint("example.com/", i)}, nil)
+	}
+	mustClose(t, j)
+	j = mustOpenRows(t, path, 5)
+	begin := j.Applied()
+	for i := range 5 {
+		j.Invalidate([]string{fmt.Sprint("example.com/later/", i)}, nil)
+	}
+	if n := j.Stats().Rows; n != 10 {
+		t.Errorf("%d rows, want the 10 that it had", n)
+	}
+	for i := range 10 {
+		target := &cache.Target{Host: "example.com", URL: fmt.Sprint("example.com/", i)}
+		if v := j.Verdict(target, 0, begin); v != cache.MustValidate {
+			t.Errorf("%s: %v, want must-validate", target.URL, v)
+		}
+	}
+}

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	maxRows  = 1_000_000 // about 300 bytes each with a typical URL, and never much more than twice that but for patterns
-	maxGlobs = 1000      // each is tried once on every object, so they are few
+	maxRows  = 1_000_000
+	minRows  = 10_000
+	rowBytes = 512  // of the longest name that is kept as it is; patterns take more. A typical URL's takes 300
+	maxGlobs = 1000 // each is tried once on every object, so they are few
 )
 
 // tables are what is remembered of the purges in force: a row for each selector, and two rows that hold for everything.

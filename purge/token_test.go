@@ -113,12 +113,11 @@ func TestGuardOfNobody(t *testing.T) {
 	}
 }
 
-// An address that has tried too many tokens is told nothing more, not even of a right one, for a second; others are not
-// concerned. An IPv6 host has its whole network to try from.
+// An address that has tried too many tokens is told nothing more of them for a second; others are not concerned. An IPv6 host
+// has its whole network to try from.
 func TestForgedTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := testGuard(t, Config{})
-		right := "Bearer " + adminSecret
 		for i := range 1000 {
 			from := netip.MustParseAddr(fmt.Sprintf("2001:db8::%x", i))
 			_, err := g.ByToken(fmt.Sprintf("Bearer forged-%016d", i), from)
@@ -127,17 +126,30 @@ func TestForgedTokens(t *testing.T) {
 			}
 		}
 		var many *TooManyError
-		if _, err := g.ByToken(right, netip.MustParseAddr("2001:db8::ffff")); !errors.As(err, &many) || many.Retry > time.Second {
-			t.Errorf("the right token after a thousand wrong ones: %v, want to be told to wait", err)
+		for _, authorization := range []string{"Bearer forged", ""} {
+			if _, err := g.ByToken(authorization, netip.MustParseAddr("2001:db8::ffff")); !errors.As(err, &many) || many.Retry > time.Second {
+				t.Errorf("%q after a thousand wrong ones: %v, want to be told to wait", authorization, err)
+			}
 		}
-		if _, err := g.ByToken(right, remote); err != nil {
-			t.Errorf("another address: %v", err)
+		if _, err := g.ByToken("Bearer forged", remote); !errors.Is(err, ErrToken) {
+			t.Errorf("another address: %v, want %v", err, ErrToken)
 		}
 		time.Sleep(time.Second)
-		if _, err := g.ByToken(right, netip.MustParseAddr("2001:db8::ffff")); err != nil {
-			t.Errorf("a second later: %v", err)
+		if _, err := g.ByToken("Bearer forged", netip.MustParseAddr("2001:db8::ffff")); !errors.Is(err, ErrToken) {
+			t.Errorf("a second later: %v, want %v", err, ErrToken)
 		}
 	})
+}
+
+// Whoever shares an address with those who purge, a balancer's or the loopback, cannot keep them from it.
+func TestForgedTokensLockNobodyOut(t *testing.T) {
+	g := testGuard(t, Config{})
+	for range 2 * int(failureRate.burst) {
+		_, _ = g.ByToken("Bearer forged", local)
+	}
+	if who, err := g.ByToken("Bearer "+adminSecret, local); err != nil || !who.Admin {
+		t.Errorf("the right token after too many wrong ones: %+v, %v", who, err)
+	}
 }
 
 func TestByAddress(t *testing.T) {

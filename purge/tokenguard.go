@@ -69,23 +69,23 @@ type TooManyError struct {
 
 func (e *TooManyError) Error() string { return "too many " + e.What }
 
-// An address may try a number of tokens that are not known, and then one a second. It is told so whatever it tries next, or
-// trying would go on to be of use. Tokens are too long to be guessed all the same: this keeps the log readable, and the
-// attempt cheap.
+// An address may try a number of tokens that are not known, and then one a second. Tokens are too long to be guessed: this
+// keeps the log readable, and the attempt cheap.
 var failureRate = rate{perSecond: 1, burst: 20}
 
-// ByToken returns whose token an Authorization field has, sent from an address.
+// ByToken returns whose token an Authorization field has, sent from an address. One that is known is taken whatever else came
+// from there: behind one address may be many, and any of them could keep the others from purging.
 func (g *Guard) ByToken(authorization string, from netip.Addr) (*Caller, error) {
+	h, ok := bearer(authorization)
+	if c := findToken(g.callers.Load().tokens, h); ok && c != nil {
+		return c, nil
+	}
 	who := network(from)
 	if wait := g.failures.wait(who, failureRate); wait > 0 {
 		return nil, &TooManyError{"tokens that are not known", wait}
 	}
-	h, ok := bearer(authorization)
 	if !ok {
 		return nil, ErrNoToken
-	}
-	if c := findToken(g.callers.Load().tokens, h); c != nil {
-		return c, nil
 	}
 	g.failures.take(who, 1, failureRate)
 	return nil, ErrToken

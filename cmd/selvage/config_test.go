@@ -58,7 +58,7 @@ func TestEverythingNamesEveryKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	given := make(map[string]bool)
-	for _, name := range regexp.MustCompile(`([a-z_]+):(?: |\n)`).FindAllStringSubmatch(string(text), -1) {
+	for _, name := range regexp.MustCompile(`([a-z0-9_]+):(?: |\n)`).FindAllStringSubmatch(string(text), -1) {
 		given[name[1]] = true
 	}
 	var visit func(of reflect.Type)

@@ -294,12 +294,13 @@ func testFewDescriptors(t *testing.T, binary string) {
 			idle = append(idle, c)
 		}
 	}
-	v.pages = 150
+	v.pages, v.poor = 150, true
 	v.sweep(false)
 	for _, c := range idle {
 		c.Close()
 	}
 	p.wantDiskSoon()
+	v.poor = false
 	v.sweep(false)
 	p.stop()
 	p.healthy()

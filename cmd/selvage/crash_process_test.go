@@ -40,6 +40,7 @@ type program struct {
 	folder string // of the configuration and the admin socket
 	cache  string // the cache directory
 	wrap   []string
+	held   []*os.File // sockets that are open already, as from systemd
 	user   *syscall.Credential
 }
 
@@ -81,7 +82,11 @@ type process struct {
 func (g *program) start(t *testing.T) *process {
 	t.Helper()
 	args := append(slices.Clone(g.wrap), g.binary, "run", "--config", g.config())
+	if len(g.held) > 0 { // LISTEN_PID is the program's own, which only a shell in its place can know before it runs
+		args = append([]string{"/bin/sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh"}, args...)
+	}
 	p := &process{t: t, cmd: exec.Command(args[0], args[1:]...), said: newTranscript(), exited: make(chan struct{})}
+	p.cmd.Env, p.cmd.ExtraFiles = append(os.Environ(), fmt.Sprintf("LISTEN_FDS=%d", len(g.held))), g.held
 	p.cmd.Stdout, p.cmd.Stderr = p.said, p.said
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: g.user}
 	p.admin = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -172,6 +177,23 @@ func (p *process) await(message string) (logLine, bool) {
 		case <-changed:
 		case <-late:
 			p.t.Fatalf("the program does not say %q:\n%s", message, p.said)
+		}
+	}
+}
+
+// awaitTimes waits until the process has written a text so often.
+func (p *process) awaitTimes(text string, n int) {
+	p.t.Helper()
+	late := time.After(longEnough)
+	for p.said.count(text) < n {
+		_, _, changed := p.said.find("")
+		if changed == nil {
+			p.t.Fatalf("the program has ended:\n%s", p.said)
+		}
+		select {
+		case <-changed:
+		case <-late:
+			p.t.Fatalf("the program does not say %q %d times:\n%s", text, n, p.said)
 		}
 	}
 }

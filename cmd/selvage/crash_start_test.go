@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"selvage/cache"
+	"selvage/purge"
 )
 
 // startWithin is how long a start may take before it serves, whatever there is on the disk, on a machine that has time for it.
@@ -46,7 +47,7 @@ func testStart(t *testing.T, binary string) {
 func fillStopped(t *testing.T, folder string, records int) {
 	t.Helper()
 	config := cache.DiskConfig{Path: folder, Size: 2 << 30}
-	journal, err := openJournal(config, slog.New(slog.DiscardHandler))
+	journal, err := openJournal(config, purge.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ type visitors struct {
 	pages  int
 
 	ending atomic.Bool // the process is being killed: answers may end anyhow
+	poor   bool        // the process may have no descriptor left for the origin, and say so
 
 	tally
 }
@@ -162,6 +163,10 @@ func (v *visitors) once(q visit) error {
 	body, cut := io.ReadAll(r.Body)
 	v.bytes.Add(int64(len(body)))
 	if q.onlyCached && r.StatusCode == http.StatusGatewayTimeout {
+		v.absent.Add(1)
+		return nil
+	}
+	if v.poor && (r.StatusCode == http.StatusBadGateway || r.StatusCode == http.StatusServiceUnavailable) {
 		v.absent.Add(1)
 		return nil
 	}

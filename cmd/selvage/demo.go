@@ -35,7 +35,7 @@ func (k *runCommand) demo(c console, log *slog.Logger) error {
 	}
 	defer os.RemoveAll(d.folder)
 	f := d.file()
-	n, err := newNode(f, "", c.machine, log, d.listen)
+	n, err := newNode(f, "", c.machine, log, d)
 	if err != nil {
 		return err
 	}
@@ -83,6 +83,10 @@ func (d *demo) listen(network, address string) (net.Listener, error) {
 		}
 	}
 	return net.Listen(network, address)
+}
+
+func (d *demo) listenPacket(network, address string) (net.PacketConn, error) {
+	return net.ListenPacket(network, address)
 }
 
 // demoMemory is enough for the whole site: an eighth of it is more than the bolt.

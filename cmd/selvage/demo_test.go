@@ -112,7 +112,7 @@ func TestDemo(t *testing.T) {
 	defer os.RemoveAll(d.folder)
 	f := d.file()
 	f.Log.File = filepath.Join(t.TempDir(), "access.log")
-	n, err := newNode(f, "", testMachine(), slog.New(slog.DiscardHandler), d.listen)
+	n, err := newNode(f, "", testMachine(), slog.New(slog.DiscardHandler), d)
 	if err != nil {
 		t.Fatal(err)
 	}

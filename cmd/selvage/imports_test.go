@@ -48,6 +48,8 @@ var confined = []struct {
 		"it holds the conversation with a CA; its types leak nowhere"},
 	{"github.com/pires/go-proxyproto", []string{"selvage/edge"},
 		"it reads one header, before there is a connection"},
+	{"github.com/quic-go", []string{"selvage/edge/internal/lane"},
+		"it is a connection below the rooms; what it carries is net/http's"},
 	{"github.com/coreos/go-systemd", []string{"selvage/cmd"},
 		"a room does not know what has started the process"},
 	{"github.com/letsencrypt/pebble", nil, onlyInTests},

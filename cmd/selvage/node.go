@@ -31,11 +31,13 @@ type node struct {
 
 	journal *purge.Journal
 	guard   *purge.Guard
+	purges  *purge.API
 	store   *cache.Store
 	edge    *edge.Edge
 	certs   *tlsmgr.Manager
 	admin   *admin
-	abort   func() // ends the process at once
+	tell    func(state string) // tells the service manager
+	abort   func()             // ends the process at once
 
 	polling sync.WaitGroup // pools that run
 
@@ -44,16 +46,17 @@ type node struct {
 	pools map[string]*origin.Pool // of file; guarded by mu
 }
 
-// listenFunc opens a socket; nil is that of sockets without any from systemd.
-type listenFunc func(network, address string) (net.Listener, error)
+// opener opens the listeners' sockets.
+type opener interface {
+	listen(network, address string) (net.Listener, error)
+	listenPacket(network, address string) (net.PacketConn, error) // for HTTP/3
+}
 
 // newNode opens everything that f asks for: pools, the store, the listeners; or nothing. Nothing is served before run.
-func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFunc) (*node, error) {
-	if listen == nil {
-		listen = new(sockets).listen
-	}
+func newNode(f *File, name string, m machine, log *slog.Logger, o opener) (*node, error) {
 	n := &node{machine: m, log: log, name: name, file: f, abort: func() { os.Exit(exitFailed) }}
-	if err := n.open(f, listen); err != nil {
+	n.tell = func(state string) { tellSystemd(log, state) }
+	if err := n.open(f, o); err != nil {
 		n.close()
 		return nil, err
 	}
@@ -61,11 +64,11 @@ func newNode(f *File, name string, m machine, log *slog.Logger, listen listenFun
 }
 
 // open wires the rooms, from the origins to the listeners.
-func (n *node) open(f *File, listen listenFunc) (err error) {
+func (n *node) open(f *File, o opener) (err error) {
 	if n.pools, err = openPools(f.Origins, nil, nil, n.log); err != nil {
 		return err
 	}
-	if n.journal, err = openJournal(f.Disk, n.log); err != nil {
+	if n.journal, err = openJournal(f.Disk, purge.Options{Log: n.log, MaxBytes: n.machine.memoryLimit / 8}); err != nil {
 		return err
 	}
 	if n.certs, err = openCertificates(f, n.machine, n.log); err != nil {
@@ -82,18 +85,18 @@ func (n *node) open(f *File, listen listenFunc) (err error) {
 	if err = n.configureGuard(f); err != nil {
 		return err
 	}
-	purges := purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
+	n.purges = purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), purges: purges, origins: n.origins, changeOrigin: n.changeOrigin,
+		disk: n.store.Disk(), purges: n.purges, origins: n.origins, changeOrigin: n.changeOrigin,
 		certificates: n.certs.Certificates,
 	}
 	if err = n.admin.listen(f.Admin, n.machine.env, os.Geteuid()); err != nil {
 		return err
 	}
 	n.edge, err = edge.New(edge.Options{
-		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Purges: purges, Clock: clock,
-		Logger: n.log, Version: thisBuild().Version, Certificates: n.certs, Listen: listen,
+		Config: f.edgeConfig(), Pools: forEdge(n.pools), Store: n.store, Journal: journal, Purges: n.purges, Clock: clock,
+		Logger: n.log, Version: thisBuild().Version, Certificates: n.certs, Listen: o.listen, ListenPacket: o.listenPacket,
 	})
 	return err
 }
@@ -127,23 +130,23 @@ func openCertificates(f *File, m machine, log *slog.Logger) (*tlsmgr.Manager, er
 
 // openJournal opens the purge journal beside the disk tier: what outlives the process has to remember what was purged of it.
 // Without its file the journal is new, and so nothing on the disk is trusted.
-func openJournal(d cache.DiskConfig, log *slog.Logger) (*purge.Journal, error) {
+func openJournal(d cache.DiskConfig, o purge.Options) (*purge.Journal, error) {
 	if d.Path == "" {
-		return purge.NewJournal(), nil
+		return purge.New(o), nil
 	}
 	err := os.MkdirAll(d.Path, 0o700)
 	if err == nil {
 		var j *purge.Journal
-		if j, err = purge.Open(filepath.Join(d.Path, "purges"), purge.Options{Log: log}); err == nil {
-			sayRecovered(j.Recovered(), log)
+		if j, err = purge.Open(filepath.Join(d.Path, "purges"), o); err == nil {
+			sayRecovered(j.Recovered(), o.Log)
 			return j, nil
 		}
 	}
 	if errors.Is(err, purge.ErrInUse) {
 		return nil, fmt.Errorf("disk %s: %w", d.Path, err)
 	}
-	log.Error("no purge journal on the disk until the next start; what is cached there is dropped", "path", d.Path, "error", err)
-	return purge.NewJournal(), nil
+	o.Log.Error("no purge journal on the disk until the next start; what is cached there is dropped", "path", d.Path, "error", err)
+	return purge.New(o), nil
 }
 
 func sayRecovered(r purge.Recovery, log *slog.Logger) {
@@ -183,7 +186,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
 		"memory_limit", formatSize(n.machine.memoryLimit))
 	n.runPools(n.pools, nil)
-	tellSystemd(n.log, daemon.SdNotifyReady) // connections wait in the sockets already
+	n.tell(daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
 	writing, settle := context.WithCancel(context.Background())
 	defer settle()
@@ -200,7 +203,10 @@ func (n *node) run(signals <-chan os.Signal) error {
 	g.Go(func() error { return n.certs.Run(alive) })
 	g.Go(func() error { return n.admin.Run(alive) })
 	g.Go(func() error {
-		n.obey(alive, signals, drain)
+		n.obey(alive, signals, func() {
+			n.purges.Stop()
+			drain()
+		})
 		return nil
 	})
 	return g.Wait()
@@ -239,7 +245,7 @@ func (n *node) obey(ctx context.Context, signals <-chan os.Signal, drain func())
 				return
 			}
 			draining = true
-			tellSystemd(n.log, daemon.SdNotifyStopping)
+			n.tell(daemon.SdNotifyStopping)
 			n.log.Info("draining: no new connections; a second signal ends at once", "signal", s.String())
 			drain()
 		}

@@ -32,7 +32,7 @@ func TestSignals(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var drained, aborted bool
-			n := &node{log: slog.New(slog.DiscardHandler), abort: func() { aborted = true }}
+			n := &node{log: slog.New(slog.DiscardHandler), tell: func(string) {}, abort: func() { aborted = true }}
 			ctx, end := context.WithCancel(t.Context())
 			signals := make(chan os.Signal, len(row.signals))
 			for _, s := range row.signals {
@@ -81,7 +81,7 @@ func startNodeOn(t *testing.T, listen, more string) *testNode {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tn.node, err = newNode(f, tn.path("selvage.yaml"), testMachine(), slog.New(slog.DiscardHandler), nil)
+	tn.node, err = newNode(f, tn.path("selvage.yaml"), testMachine(), slog.New(slog.DiscardHandler), new(sockets))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +208,7 @@ func TestNodeOpensAllOrNothing(t *testing.T) {
 		f.Memory = minMemory
 		read := loader{machine: testMachine(), places: make(map[string]place), broken: make(map[string]bool)}
 		read.decode(newSource("selvage.yaml", []byte(row.more)), reflect.ValueOf(&f).Elem())
-		if _, err := newNode(&f, "", testMachine(), log, nil); err == nil {
+		if _, err := newNode(&f, "", testMachine(), log, new(sockets)); err == nil {
 			t.Errorf("%s cannot be opened: no error", row.what)
 		}
 	}

@@ -87,7 +87,7 @@ sites: [{name: shop, hosts: [example.com], origin: app}]
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if s.node, err = newNode(f, file, testMachine(), slog.New(slog.DiscardHandler), nil); err != nil {
+	if s.node, err = newNode(f, file, testMachine(), slog.New(slog.DiscardHandler), new(sockets)); err != nil {
 		s.t.Fatal(err)
 	}
 	s.signals, s.ended = make(chan os.Signal), make(chan error, 1)

@@ -55,12 +55,17 @@ func serve(f *File, name string, c console, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	n, err := newNode(f, name, c.machine, log, sockets.listen)
+	signals := catchSignals()
+	if len(sockets.inherited) > 0 && taken(f, c.machine) {
+		s := &succession{f: f, name: name, machine: c.machine, log: log, sockets: sockets, signals: signals}
+		return s.run()
+	}
+	n, err := newNode(f, name, c.machine, log, sockets)
 	if err != nil {
 		return err
 	}
 	sockets.closeUnused(log)
-	return n.run(catchSignals())
+	return n.run(signals)
 }
 
 // catchSignals starts before anything is served: a signal that comes early is kept.

@@ -45,6 +45,7 @@ func startStandIn(n *memoryNetwork, config string) (subject, error) {
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: "main"}) },
 	}
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = &toItsEnd{ReadCloser: r.Body}
 		proxy.ServeHTTP(flushing{w}, r)
 		fmt.Fprintf(accessLog, "{\"method\":%q,\"target\":%q}\n", r.Method, r.RequestURI)
 	})
@@ -79,6 +80,22 @@ func (w flushing) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w flushing) Write(p []byte) (int, error) {
 	n, err := w.ResponseWriter.Write(p)
 	w.ResponseWriter.(http.Flusher).Flush()
+	return n, err
+}
+
+// toItsEnd is a request body that nobody reads behind its end: net/http closes it when the answer begins, and the transport,
+// which looks whether there is more, would take that for an error.
+type toItsEnd struct {
+	io.ReadCloser
+	whole bool
+}
+
+func (b *toItsEnd) Read(p []byte) (int, error) {
+	if b.whole {
+		return 0, io.EOF
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.whole = err == io.EOF
 	return n, err
 }
 

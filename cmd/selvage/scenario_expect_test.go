@@ -50,7 +50,13 @@ func parseCheck(text string) (func(*outcome, *stage) error, error) {
 	switch word {
 	case "body":
 		want, err := parseBodyWant(rest)
-		return func(o *outcome, s *stage) error { return want.check(o.body, s) }, err
+		return func(o *outcome, s *stage) error {
+			wrong := want.check(o.body, s)
+			if wrong != nil && (!o.done || o.err != nil) {
+				return fmt.Errorf("%w; has ended: %v, %v", wrong, o.done, o.err)
+			}
+			return wrong
+		}, err
 	case "head", "first", "end":
 		return parseMoment(text)
 	case "interim":

@@ -63,7 +63,7 @@ func startSelvage(n *memoryNetwork, config string) (subject, error) {
 
 func (s *selvage) openRooms(file *File, pools map[string]edge.Pool) (err error) {
 	clock := cache.SystemClock()
-	if s.journal, err = openJournal(file.Disk, s.logger); err != nil {
+	if s.journal, err = openJournal(file.Disk, purge.Options{Log: s.logger}); err != nil {
 		return err
 	}
 	if s.store, err = cache.NewStore(cache.StoreConfig{

@@ -31,6 +31,9 @@ func TestIsAt(t *testing.T) {
 		{tcp("::", 80), "tcp", ":81", false},
 		{tcp("::", 80), "unix", ":80", false},
 		{tcp("::", 80), "tcp", "nonsense", false},
+		{&net.UDPAddr{IP: net.IPv6unspecified, Port: 443}, "udp", ":443", true},
+		{&net.UDPAddr{IP: net.IPv6unspecified, Port: 443}, "tcp", ":443", false},
+		{tcp("::", 443), "udp", ":443", false},
 		{&net.UnixAddr{Name: "/run/a.sock", Net: "unix"}, "unix", "/run/a.sock", true},
 		{&net.UnixAddr{Name: "/run/a.sock", Net: "unix"}, "unix", "/run/b.sock", false},
 	} {
@@ -49,6 +52,15 @@ func TestSockets(t *testing.T) {
 	}
 	if l, err := s.listen("tcp", held.Addr().String()); err == nil {
 		t.Errorf("the same again: %v, want that it is in use", l)
+	}
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packets.Close()
+	s.packets = []net.PacketConn{packets}
+	if c, err := s.listenPacket("udp", packets.LocalAddr().String()); c != packets {
+		t.Errorf("a UDP address that systemd holds: %v, %v, want its socket", c, err)
 	}
 	other, err := s.listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -18,14 +18,15 @@ const (
 )
 
 // acceptFrom is the accept loop of one listener.
-func (s *Server) acceptFrom(l net.Listener, tlsConfig *tls.Config) error {
+func (s *Server) acceptFrom(l Listener) error {
+	altSvc := l.altSvc()
 	backoff := time.Duration(0)
 	for {
 		c, err := l.Accept()
 		switch {
 		case err == nil:
 			backoff = 0
-			s.admit(c, tlsConfig)
+			s.admit(c, l.TLS, altSvc)
 		case s.draining.Load():
 			return nil
 		case !passing(err):
@@ -61,11 +62,13 @@ func (s *Server) pause(d time.Duration) {
 }
 
 // admit waits until there is room for c, and starts it.
-func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
+func (s *Server) admit(c net.Conn, tlsConfig *tls.Config, altSvc string) {
 	l := &link{Conn: c, srv: s, info: Info{
-		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Peer: peerOf(c), Secure: tlsConfig != nil,
+		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Peer: peerOf(c.RemoteAddr()),
+		Secure: tlsConfig != nil, AltSvc: altSvc,
 	}}
 	l.info.link = l
+	l.since.Store(int64(s.now()))
 	if s.cfg.Opened != nil {
 		s.cfg.Opened(&l.info)
 	}
@@ -86,9 +89,9 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config) {
 	s.hands.Go(func() { s.handshake(l, tlsConfig) })
 }
 
-func peerOf(c net.Conn) netip.Addr {
-	if tcp, ok := c.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap().WithZone("")
+func peerOf(remote net.Addr) netip.Addr {
+	if at, ok := remote.(interface{ AddrPort() netip.AddrPort }); ok { // TCP and UDP
+		return at.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }
@@ -114,16 +117,10 @@ func (s *Server) run(nc net.Conn) {
 
 // handshake shakes hands and hands the connection over.
 func (s *Server) handshake(l *link, config *tls.Config) {
-	if d := s.settings.Load().Handshake; d > 0 {
-		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
-	}
-	if s.draining.Load() {
-		l.cutIdle(time.Now().Add(idleGrace)) // the sweep may have been before we set ours
-	}
 	r := &records{link: l}
 	t := tls.Server(r, config)
 	err := t.HandshakeContext(context.Background())
-	s.links.shaken()
+	s.links.shaken(l)
 	if err != nil {
 		s.handshakeFailed(l, err)
 		return

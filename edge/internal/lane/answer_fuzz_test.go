@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -15,7 +16,7 @@ import (
 )
 
 // FuzzAnswers: whatever comes, in whatever pieces, a server whose Answerer gives some of the answers and one without give
-// the same bytes; in memory, and on sockets of the kernel.
+// the same bytes; in memory, and on sockets of the kernel, of which more may have been read than was asked for.
 func FuzzAnswers(f *testing.F) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
@@ -36,7 +37,7 @@ func FuzzAnswers(f *testing.F) {
 			return
 		}
 		want := probeConn(t, plain, raw, piece, inMemory)
-		for name, connect := range map[string]func(testing.TB) (client, server stream){"memory": inMemory, "socket": overSocket} {
+		for name, connect := range connects {
 			if got := probeConn(t, some, raw, piece, connect); got != want {
 				t.Errorf("%s: the lane and net/http give\n%.3000q\nnet/http alone\n%.3000q", name, got, want)
 			}
@@ -55,7 +56,7 @@ func TestAnswersOverTLS(t *testing.T) {
 		}
 		piece := uint16(rnd.IntN(30000))
 		want := probeConn(t, plain, []byte(raw.String()), piece, inMemory)
-		for name, connect := range map[string]func(testing.TB) (client, server stream){"memory": inMemory, "socket": overSocket} {
+		for name, connect := range connects {
 			got := probeConn(t, some, []byte(raw.String()), piece, func(t testing.TB) (client, server stream) {
 				client, server = connect(t)
 				return clientTLS(client, "http/1.1"), server
@@ -116,6 +117,22 @@ func probeConn(t *testing.T, r *rig, raw []byte, piece uint16, connect func(test
 }
 
 var timeOfDay = regexp.MustCompile(`Date: \w{3}, [^\r]*GMT`)
+
+var connects = map[string]func(testing.TB) (client, server stream){"memory": inMemory, "socket": overSocket, "ahead": readAhead}
+
+// aheadConn has always read more than it gives.
+type aheadConn struct {
+	*net.UnixConn
+	in *bufio.Reader
+}
+
+func (c *aheadConn) Read(p []byte) (int, error) { return c.in.Read(p[:min(len(p), 3)]) }
+func (c *aheadConn) Buffered() int              { return c.in.Buffered() }
+
+func readAhead(t testing.TB) (client, server stream) {
+	client, server = overSocket(t)
+	return client, &aheadConn{server.(*net.UnixConn), bufio.NewReader(server)}
+}
 
 func inMemory(testing.TB) (client, server stream) {
 	a, b := memPipe(64 << 10)

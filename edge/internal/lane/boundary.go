@@ -22,7 +22,7 @@ func (c *conn) readHead() error {
 		c.look()
 	}
 	if err := c.flush(); err != nil {
-		return c.die(err)
+		return c.lost(err)
 	}
 	if f := c.work.fault; f != nil {
 		return c.refuse(f)
@@ -75,13 +75,14 @@ func (c *conn) fill() error {
 	}
 }
 
-// lost ends a connection on which no further head comes. net/http is told of nothing but the end: it has seen no byte.
+// lost ends a connection on which no further head comes. net/http is told of nothing but the end: it has seen no byte. An
+// answer that was cut short is the last thing the client gets: whatever came behind it, a refusal too, would be taken for
+// more of its body.
 func (c *conn) lost(err error) error {
-	_ = c.flush() // there is nobody to tell
-	if c.link.broken.Load() {
-		_ = c.link.Close() // before TLS can say that this was all
-	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && c.held() > 0 {
+	switch {
+	case c.flush() != nil:
+		_ = c.link.Close() // before TLS says that this was all, or waits for the client to take it
+	case errors.Is(err, os.ErrDeadlineExceeded) && c.held() > 0:
 		return c.refuse(faultSlowHead)
 	}
 	c.give()

@@ -27,8 +27,13 @@ type calmConn struct {
 	writing sync.Mutex
 	out     frames // guarded by writing
 
+	credit
+}
+
+// credit is what a client may cost that asks for nothing.
+type credit struct {
 	mu     sync.Mutex
-	credit int64     // guarded by mu; in bytes sent
+	left   int64     // guarded by mu; in bytes sent
 	filled time.Time // guarded by mu: when time last brought some
 }
 
@@ -42,10 +47,11 @@ const (
 
 func newCalmConn(on stream, l *link) *calmConn {
 	return &calmConn{
-		stream: on, link: l, in: frames{left: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")},
-		credit: creditMost, filled: time.Now(),
+		stream: on, link: l, in: frames{left: len("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")}, credit: newCredit(),
 	}
 }
+
+func newCredit() credit { return credit{left: creditMost, filled: time.Now()} }
 
 func (c *calmConn) Read(p []byte) (int, error) {
 	n, err := c.stream.Read(p)
@@ -61,24 +67,28 @@ func (c *calmConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	n, err := c.stream.Write(p)
-	price := c.out.follow(p[:n], priceOut)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.credit = min(c.credit+int64(n), creditMost) - price
+	c.earn(int64(n) - c.out.follow(p[:n], priceOut))
 	return n, err
 }
 
-// spend reports whether there was credit.
-func (c *calmConn) spend(price int64) bool {
+// earn adds what bytes sent have brought, less what they cost.
+func (c *credit) earn(n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.credit -= price
-	if c.credit < 0 {
+	c.left = min(c.left+n, creditMost)
+}
+
+// spend reports whether there was credit.
+func (c *credit) spend(price int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left -= price
+	if c.left < 0 {
 		now := time.Now()
-		c.credit += int64(min(now.Sub(c.filled), time.Hour).Seconds() * creditPerSec)
-		c.credit, c.filled = min(c.credit, creditMost), now
+		c.left += int64(min(now.Sub(c.filled), time.Hour).Seconds() * creditPerSec)
+		c.left, c.filled = min(c.left, creditMost), now
 	}
-	return c.credit >= 0
+	return c.left >= 0
 }
 
 // goAway says why the connection ends, if no other frame is half written.

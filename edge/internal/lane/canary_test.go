@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
@@ -219,5 +220,61 @@ func TestCanaryDryTLS(t *testing.T) {
 	}
 	if dries < len(got)+2*5 {
 		t.Errorf("%d times nothing to read, want one before each byte of two records", dries)
+	}
+}
+
+// piecesConn reads in pieces, and follows the records in them. When it is dry it has nothing to read.
+type piecesConn struct {
+	net.Conn
+	rnd     *rand.Rand
+	borders borders
+	dry     bool
+}
+
+func (c *piecesConn) Read(p []byte) (int, error) {
+	if c.dry {
+		return 0, errDry
+	}
+	n, err := c.Conn.Read(p[:min(len(p), 1+c.rnd.IntN(300))])
+	c.borders.follow(p[:n])
+	return n, err
+}
+
+// TestCanaryLoneRecord: after a Read that ended one record and began no other, TLS has nothing left once it has handed over
+// less than there was room for. spent rests on it.
+func TestCanaryLoneRecord(t *testing.T) {
+	client, server := memPipe(1 << 16)
+	pieces := &piecesConn{Conn: server, rnd: rand.New(rand.NewPCG(1, 2))}
+	c, s := clientTLS(client), tls.Server(pieces, serverTLS())
+	shaken := make(chan error, 1)
+	go func() { shaken <- c.Handshake() }()
+	if err := s.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-shaken; err != nil {
+		t.Fatal(err)
+	}
+	want, got, lone := 0, 0, 0
+	for buf := make([]byte, 1000); lone < 100; {
+		for range 1 + pieces.rnd.IntN(3) {
+			n := 1 + pieces.rnd.IntN(100)
+			send(t, c, repeat("x", n))
+			want += n
+		}
+		for got < want {
+			n, err := s.Read(buf)
+			if got += n; err != nil {
+				t.Fatalf("after %d bytes: %v", got, err)
+			}
+			if !pieces.borders.lone() {
+				continue
+			}
+			lone++
+			pieces.dry = true
+			if n, err := s.Read(buf); n > 0 || err != errDry {
+				t.Fatalf("after %d bytes: %d more, %v; want none", got, n, err)
+			}
+			pieces.dry = false
+		}
 	}
 }

@@ -13,6 +13,7 @@ const idleGrace = 250 * time.Millisecond
 
 // Longer ones, when a place is wanted.
 const (
+	handGrace    = time.Second     // to shake hands
 	headGrace    = time.Second     // to send the rest of a head
 	regularGrace = 5 * time.Second // to a client that has come back before
 )

@@ -17,6 +17,7 @@
 //   - work: what a conn needs while something is under way, and does without while it waits: buffers, the head, the Writer.
 //   - Answerer, Request, Writer: who may answer below net/http, what is asked, and where the answer goes.
 //   - records: a link as TLS writes to it: the records of one answer leave together.
+//   - quicFront: a UDP socket, and quic-go that reads it. Its connections are http3Conns, with links like all others.
 //   - calmConn: an HTTP/2 connection on top of TLS, which is cut when it floods.
 //   - head, chunks: the strict grammar of a head, and the follower of a chunked body that never decodes it.
 //   - fault: why a head was refused. One word for the metric, the log and the answer's body.

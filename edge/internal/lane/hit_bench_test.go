@@ -47,7 +47,7 @@ func tcpServer(t testing.TB, handler http.HandlerFunc, answer Answerer, config *
 	limits.Conns = 1000
 	s = NewServer(Config{Limits: limits, Timeouts: testTimeouts, Answer: answer}, handler)
 	served := make(chan error, 1)
-	go func() { served <- s.Serve(l, config) }()
+	go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
 	t.Cleanup(func() {
 		if err := s.Shutdown(context.Background()); err != nil {
 			t.Errorf("Shutdown: %v", err)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -262,6 +263,35 @@ func TestRecords(t *testing.T) {
 		records := slices.Concat(writes...)
 		if len(records) > row.records || slices.Min(records) < row.least {
 			t.Errorf("%d bytes: records %v, want at most %d of at least %d", row.size, writes, row.records, row.least)
+		}
+	}
+}
+
+// TestRecordBorders: it is known of every read whether it was the end of one record and nothing else, in whatever pieces records
+// come.
+func TestRecordBorders(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		var stream []byte
+		ends := map[int]bool{}
+		for range 1 + rnd.IntN(4) {
+			n := rnd.IntN(1 << rnd.IntN(15))
+			stream = append(append(stream, 23, 3, 3, byte(n>>8), byte(n)), make([]byte, n)...)
+			ends[len(stream)] = true
+		}
+		var b borders
+		for at := 0; at < len(stream); {
+			to := min(len(stream), at+1+rnd.IntN(1<<rnd.IntN(16)))
+			b.follow(stream[at:to])
+			ended := 0
+			for ; at < to; at++ {
+				if ends[at+1] {
+					ended++
+				}
+			}
+			if want := ended == 1 && ends[to]; b.lone() != want {
+				t.Fatalf("up to %d of records that end at %v: lone = %v, want %v", to, ends, b.lone(), want)
+			}
 		}
 	}
 }

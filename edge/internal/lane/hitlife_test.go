@@ -287,13 +287,14 @@ func TestStuckReaderOfHit(t *testing.T) {
 			if secure {
 				config = serverTLS()
 			}
-			done := make(chan time.Duration, 1)
+			done, left := make(chan time.Duration, 1), 0
 			r := newRig(t, echo, func(c *Config) {
 				c.Answer = func(r *Request, w *Writer) bool {
 					start := time.Now()
 					piece := bytes.Repeat([]byte("x"), writePiece)
 					for range 4 {
-						if _, err := w.Write(piece); err != nil {
+						n, err := w.Write(piece)
+						if left += n; err != nil {
 							done <- time.Since(start)
 							return true
 						}
@@ -313,6 +314,9 @@ func TestStuckReaderOfHit(t *testing.T) {
 			if waited := <-done; !aboutPatience(waited, testTimeouts.Write) {
 				t.Errorf("secure %v: cut after %v, want %v", secure, waited, testTimeouts.Write)
 			}
+			if left > writePiece || !secure && left != r.l.size { // TLS counts what it has gathered
+				t.Errorf("secure %v: %d bytes left, want %d", secure, left, r.l.size)
+			}
 
 			other := net.Conn(r.l.dial())
 			defer other.Close()
@@ -329,6 +333,35 @@ func TestStuckReaderOfHit(t *testing.T) {
 				}
 			}
 			<-done
+		})
+	}
+}
+
+// TestNothingBehindACutAnswer: a client that takes nothing for too long is cut, and not refused: what it had sent ahead is no
+// slow head, and the refusal would stand where the rest of the answer belongs.
+func TestNothingBehindACutAnswer(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var config *tls.Config
+			if secure {
+				config = serverTLS()
+			}
+			r := newRig(t, probeHandler, answeringAll).start(config)
+			raw := r.l.dial()
+			defer raw.Close()
+			c := net.Conn(raw)
+			if secure {
+				c = clientTLS(raw, "http/1.1")
+			}
+			large := "GET /large HTTP/1.1\r\nHost: a\r\n\r\n"
+			send(t, c, large+large+large)
+			advance(testTimeouts.Write * 5 / 4)
+			if s := r.Stats(); s.Idle+s.Active != 0 || len(s.Refused) != 0 {
+				t.Errorf("secure %v: stats %+v, want no connection and no refusal", secure, s)
+			}
+			if got, _ := io.ReadAll(c); len(got) > 0 {
+				t.Errorf("secure %v: %d bytes are still kept for it", secure, len(got))
+			}
 		})
 	}
 }
@@ -379,9 +412,9 @@ func TestWaitsOverTCP(t *testing.T) {
 				Limits: testLimits, Timeouts: Timeouts{Header: patience, Idle: patience}, Answer: probeAnswer,
 			}, http.HandlerFunc(echo))
 			served := make(chan error, 1)
-			go func() { served <- s.Serve(l, config) }()
+			go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
+			start := time.Now() // of the server's wait for a first byte, or before
 			c := dialTCP(t, l.Addr().String(), config)
-			start := time.Now()
 			send(t, c, raw)
 			got, _ := io.ReadAll(c)
 			if waited := time.Since(start); waited < patience {

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -39,8 +40,8 @@ func (s *Server) newHTTP2(now *settings) *front {
 func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	now := s.settings.Load()
 	r.TLS = ConnFrom(r.Context()).TLS
-	if f := checkHTTP2(r, now.Limits); f != nil {
-		s.refusedHTTP2(w, r, f)
+	if f := checkMessage(r, now.Limits); f != nil {
+		s.refuseMessage(w, r, f)
 		return
 	}
 	out := &streamWriter{ResponseWriter: w, server: now.Write}
@@ -48,7 +49,8 @@ func (s *Server) serveHTTP2(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(out, r)
 }
 
-func checkHTTP2(r *http.Request, limits Limits) *fault {
+// checkMessage checks the head of a request over HTTP/2 or HTTP/3.
+func checkMessage(r *http.Request, limits Limits) *fault {
 	if r.Method == http.MethodConnect {
 		return faultConnect
 	}
@@ -77,10 +79,10 @@ func checkHTTP2(r *http.Request, limits Limits) *fault {
 	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {
 		return faultHosts // RFC 9113, section 8.3.1
 	}
-	if f := checkLengthHTTP2(r); f != nil {
+	if f := checkLength(r); f != nil {
 		return f
 	}
-	return checkFieldsHTTP2(r)
+	return checkSpecialFields(r)
 }
 
 // isPadded reports whether a value begins or ends with whitespace (RFC 9113, section 8.2.1: malformed). On the way to an
@@ -89,9 +91,9 @@ func isPadded(value string) bool {
 	return value != "" && (isBlank(value[0]) || isBlank(value[len(value)-1]))
 }
 
-// checkLengthHTTP2 checks Content-Length, of which net/http takes the first it is given, one it cannot read for 0, and any
+// checkLength checks Content-Length, of which net/http takes the first it is given, one it cannot read for 0, and any
 // for a request without content, where it contradicts the frames (RFC 9113, section 8.1.1).
-func checkLengthHTTP2(r *http.Request) *fault {
+func checkLength(r *http.Request) *fault {
 	lengths := r.Header["Content-Length"]
 	if len(lengths) == 0 {
 		return nil
@@ -109,9 +111,9 @@ func checkLengthHTTP2(r *http.Request) *fault {
 	return nil
 }
 
-// checkFieldsHTTP2 checks further fields as head.field does. net/http has taken the Trailer field apart, and dropped what it
+// checkSpecialFields checks further fields as head.field does. net/http has taken the Trailer field apart, and dropped what it
 // knows to be forbidden.
-func checkFieldsHTTP2(r *http.Request) *fault {
+func checkSpecialFields(r *http.Request) *fault {
 	for name := range r.Trailer {
 		if forbiddenTrailer([]byte(name)) {
 			return faultTrailer
@@ -123,11 +125,12 @@ func checkFieldsHTTP2(r *http.Request) *fault {
 	return nil
 }
 
-func (s *Server) refusedHTTP2(w http.ResponseWriter, r *http.Request, f *fault) {
+// refuseMessage answers a request over HTTP/2 or HTTP/3 that no handler sees.
+func (s *Server) refuseMessage(w http.ResponseWriter, r *http.Request, f *fault) {
 	s.count(f.reason)
 	if s.cfg.Refused != nil {
 		info := ConnFrom(r.Context())
-		line := []byte(r.Method + " " + r.RequestURI + " HTTP/2.0")
+		line := fmt.Appendf(nil, "%s %s HTTP/%d.0", r.Method, r.RequestURI, r.ProtoMajor)
 		s.cfg.Refused(Refusal{
 			Conn: info.ID, Remote: info.Remote, Secure: info.Secure, Status: f.status, Reason: f.reason,
 			Line: line[:min(len(line), maxRefusalLine)],

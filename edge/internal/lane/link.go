@@ -20,6 +20,9 @@ type Info struct {
 	Secure bool       // TLS
 	// TLS is what the handshake has agreed on; nil without, and until it is over. Immutable.
 	TLS *tls.ConnectionState
+	// AltSvc is what the Alt-Svc field of answers says (RFC 7838, section 3), on a connection beside whose socket HTTP/3 is
+	// served; "" on others.
+	AltSvc string
 
 	link *link
 }
@@ -40,8 +43,9 @@ func (i *Info) Reset() {
 // progress: a client that takes its bytes slowly is never cut, one that takes none for as long as the patience lasts is.
 type link struct {
 	net.Conn
-	info Info
-	srv  *Server
+	info  Info
+	srv   *Server
+	http3 *http3Conn // whose link it is; nil for others
 	heldSocket
 
 	// cut brings the read deadline forward if nothing is under way on the connection, or no more than part of a head where
@@ -49,9 +53,10 @@ type link struct {
 	cut atomic.Pointer[func(at time.Time, heads bool) bool]
 
 	phase    atomic.Int32 // phase
-	since    atomic.Int64 // on the server's clock: the beginning of the phase, if that is idle or opening
+	since    atomic.Int64 // on the server's clock: the beginning of the phase, if that is handshaking, idle or opening
 	requests atomic.Int64 // handed up or answered; over HTTP/2 the times it became busy
 	evicted  atomic.Bool  // told to leave; changed under the registry's mu
+	hurried  bool         // its handshake was told to end; guarded by the registry's mu
 	closed   sync.Once
 
 	// guarded by writing
@@ -91,10 +96,16 @@ const writePiece = 256 << 10
 
 // Read reads without waiting while ready has the socket.
 func (l *link) Read(p []byte) (int, error) {
-	if l.inside.Load() {
+	if l.inside.Load() && !l.ahead() {
 		return l.heldSocket.read(p)
 	}
 	return l.Conn.Read(p)
+}
+
+// ahead reports whether something was read from the socket before it was ours, and comes first.
+func (l *link) ahead() bool {
+	b, ok := l.Conn.(interface{ Buffered() int })
+	return ok && b.Buffered() > 0
 }
 
 // Write writes in pieces, each of which may take as long as some of it moves.

@@ -18,6 +18,7 @@ type registry struct {
 	links   map[*link]struct{}
 	max     int
 	shaking int // handshakes under way
+	hurried int // of those, how many were told to end
 	evicted int // links told to leave and not yet gone
 	closing bool
 }
@@ -29,7 +30,8 @@ func newRegistry(maxLinks int) *registry {
 }
 
 // admit registers l as soon as there is room. When all places are taken the connection whose grace ends first makes way: of
-// those that are alike, the one that has been waiting longest. Handshakes may hold half of the places: those that never end must not shut everyone out. False: the server closes.
+// those that are alike, the one that has been waiting longest. Handshakes may hold half of the places: those that never end
+// must not shut everyone out. When they do, the one that has taken longest makes way. False: the server closes.
 func (r *registry) admit(l *link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -37,34 +39,90 @@ func (r *registry) admit(l *link) bool {
 	r.waiting.Add(1)
 	defer r.waiting.Add(-1)
 	for !r.closing && !r.roomLocked(l) {
-		if len(r.links)-r.evicted >= r.max {
+		switch {
+		case len(r.links)-r.evicted >= r.max:
 			r.evictLocked()
+		case l.info.Secure && r.shaking-r.hurried >= r.handshakesLocked():
+			r.hurryLocked()
 		}
 		r.changed.Wait()
 	}
 	if r.closing {
 		return false
 	}
-	r.links[l] = struct{}{}
-	if l.info.Secure {
-		r.shaking++
-	}
+	r.enterLocked(l)
 	return true
+}
+
+// enterLocked also sets the time of a handshake: later, it might be after hurryLocked has.
+func (r *registry) enterLocked(l *link) {
+	r.links[l] = struct{}{}
+	if !l.info.Secure {
+		return
+	}
+	r.shaking++
+	if d := l.srv.settings.Load().Handshake; d > 0 && l.http3 == nil {
+		_ = l.SetDeadline(time.Now().Add(d)) // an error shows in the handshake
+	}
+}
+
+// admitNow registers a connection of HTTP/3 if there is room, and for its handshake more than the last half of it. If not, a
+// connection makes way for whoever comes next.
+func (r *registry) admitNow(l *link) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing || !r.roomLocked(l) || 2*r.shaking > r.handshakesLocked() {
+		if len(r.links)-r.evicted >= r.max {
+			r.evictLocked()
+		}
+		return false
+	}
+	r.enterLocked(l)
+	return true
+}
+
+// full reports whether there is no place left.
+func (r *registry) full() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.links) >= r.max
 }
 
 func (r *registry) roomLocked(l *link) bool {
 	if len(r.links) >= r.max {
 		return false
 	}
-	return !l.info.Secure || r.shaking < max(1, r.max/2)
+	return !l.info.Secure || r.shaking < r.handshakesLocked()
 }
 
+// handshakesLocked is how many there may be at once.
+func (r *registry) handshakesLocked() int { return max(1, r.max/2) }
+
 // shaken notes the end of a handshake.
-func (r *registry) shaken() {
+func (r *registry) shaken(l *link) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.shaking--
+	if l.hurried {
+		l.hurried = false
+		r.hurried--
+	}
 	r.changed.Broadcast()
+}
+
+// hurryLocked has the handshake that has taken longest end when its grace does. Those of HTTP/3 cannot be told to; they leave
+// room for others from the start.
+func (r *registry) hurryLocked() {
+	var first *link
+	for l := range r.links {
+		if phase(l.phase.Load()) == handshaking && l.http3 == nil && !l.hurried && (first == nil || l.waitingSince() < first.waitingSince()) {
+			first = l
+		}
+	}
+	if first != nil && first.cutWait(first.srv.epoch.Add(first.waitingSince()+handGrace), true) {
+		first.hurried = true
+		r.hurried++
+	}
 }
 
 // evictLocked cuts the connection whose grace ends first, if there is one, at that end.
@@ -172,6 +230,16 @@ func (r *registry) all() []*link {
 	all := make([]*link, 0, len(r.links))
 	for l := range r.links {
 		all = append(all, l)
+	}
+	return all
+}
+
+// http3 returns the connections that speak HTTP/3, or shake hands to do so.
+func (r *registry) http3() (all []*http3Conn) {
+	for _, l := range r.all() {
+		if l.http3 != nil {
+			all = append(all, l.http3)
+		}
 	}
 	return all
 }

@@ -64,6 +64,7 @@ type Server struct {
 	mu sync.Mutex
 	// guarded by mu
 	listeners map[*net.Listener]struct{}
+	quics     []*quicFront // sockets of HTTP/3
 	http1     *front
 	http2     *front
 	retired   []*front // HTTP/2 fronts of earlier settings; they take no new connections
@@ -99,19 +100,39 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 // now is the server's clock. It costs half of time.Now.
 func (s *Server) now() time.Duration { return time.Since(s.epoch) }
 
-// Serve accepts connections from l until Shutdown, and then returns nil; it closes l. With a TLS configuration every
-// connection begins with a handshake; NextProtos are the Server's. The configuration is cloned: what is to change later has
-// to come from its callbacks, and a GetConfigForClient sets NextProtos itself.
-func (s *Server) Serve(l net.Listener, tlsConfig *tls.Config) error {
-	if tlsConfig != nil {
-		tlsConfig = tlsConfig.Clone()
-		tlsConfig.NextProtos = []string{"h2", "http/1.1"}
+// Listener is a socket to serve.
+type Listener struct {
+	net.Listener
+	// TLS has every connection begin with a handshake; nil is without. NextProtos are the Server's. The configuration is
+	// cloned: what is to change later has to come from its callbacks, and a GetConfigForClient sets NextProtos itself.
+	TLS *tls.Config
+	// Packets is where the same is served over HTTP/3; nil is nowhere. It needs TLS.
+	Packets net.PacketConn
+}
+
+// Serve accepts connections from l until Shutdown, and then returns nil; it closes l.
+func (s *Server) Serve(l Listener) error {
+	if !s.track(&l.Listener) {
+		return l.close()
 	}
-	if !s.track(&l) {
-		return l.Close()
+	defer s.untrack(&l.Listener)
+	if l.Packets != nil {
+		if err := s.serveQUIC(l); err != nil {
+			return err
+		}
 	}
-	defer s.untrack(&l)
-	return s.acceptFrom(l, tlsConfig)
+	if l.TLS != nil {
+		l.TLS = l.TLS.Clone()
+		l.TLS.NextProtos = []string{"h2", "http/1.1"}
+	}
+	return s.acceptFrom(l)
+}
+
+func (l Listener) close() error {
+	if l.Packets != nil {
+		_ = l.Packets.Close() // nothing was read from it
+	}
+	return l.Listener.Close()
 }
 
 // track registers a listener and starts the fronts with the first. False: the server closes.
@@ -168,8 +189,8 @@ func (s *Server) Reconfigure(l Limits, t Timeouts) {
 	}
 }
 
-// Shutdown stops accepting, lets every request that has come be answered, closes connections as they become idle (HTTP/2
-// ones after GOAWAY), and returns when none is left. Hijacked connections count too. When ctx ends it closes what is left
+// Shutdown stops accepting, lets every request that has come be answered, closes connections as they become idle (those of
+// HTTP/2 and HTTP/3 after GOAWAY), and returns when none is left. Hijacked connections count too. When ctx ends it closes what is left
 // and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	giveUp := context.AfterFunc(ctx, s.links.drop)
@@ -182,11 +203,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		// Its error is ctx's, which is returned below.
 		goaway.Go(func() { _ = f.srv.Shutdown(ctx) })
 	}
+	for _, c := range s.links.http3() {
+		goaway.Go(func() { _ = c.server.Shutdown(ctx) }) // as above
+	}
 	s.drain(ctx)
 	goaway.Wait()
 	// Only now: a request that came meanwhile may have been net/http's.
 	s.lanes.Wait()
 	s.http1.close()
+	s.closeQUIC()
 	if !giveUp() {
 		return ctx.Err()
 	}
@@ -203,8 +228,12 @@ func (s *Server) stopAccepting() {
 		_ = (*l).Close() // its accept loop ends either way
 		delete(s.listeners, l)
 	}
+	quics := s.quics
 	s.mu.Unlock()
 	s.links.close()
+	for _, f := range quics {
+		f.stopAccepting()
+	}
 	s.loops.Wait()
 }
 

@@ -18,18 +18,15 @@ import (
 // request. So only a client that waits for its answers and is quick to come back is believed to do so again, and lookAgain
 // later its socket is read all the same.
 
-// socketOf returns the socket of c, if nothing stands before it.
+// socketOf returns the socket of c, or nil where there is none.
 func socketOf(c net.Conn) syscall.RawConn {
-	var err error
-	var socket syscall.RawConn
-	switch c := c.(type) {
-	case *net.TCPConn:
-		socket, err = c.SyscallConn()
-	case *net.UnixConn:
-		socket, err = c.SyscallConn()
+	s, ok := c.(syscall.Conn)
+	if !ok {
+		return nil
 	}
+	socket, err := s.SyscallConn()
 	if err != nil {
-		return nil // closed: the next Read says so
+		return nil // closed, as the next Read says, or on something else
 	}
 	return socket
 }
@@ -55,24 +52,36 @@ func (c *conn) ready(fd uintptr) (done bool) {
 	for {
 		c.take()
 		_, err := c.work.in.fill(c.stream, int(c.work.head.limits.Head))
+		if err == nil {
+			if c.look(); c.held() > 0 {
+				return true
+			}
+			if !c.spent() {
+				continue
+			}
+			err = errDry
+		}
 		if err == errDry {
 			if err = c.pause(); err == nil {
 				return false
 			}
 		}
-		if err != nil {
-			c.readErr = err
-			return true
-		}
-		if c.look(); c.held() > 0 {
-			return true
-		}
+		c.readErr = err
+		return true
 	}
+}
+
+// spent reports whether TLS has handed over all that there was. It need not be asked for more: that would cost an allocation.
+func (c *conn) spent() bool {
+	in := &c.work.in
+	return c.records != nil && c.link.dry && c.records.borders.lone() && in.w < len(in.buf)
 }
 
 // pause begins the next wait. What was gathered leaves before that.
 func (c *conn) pause() error {
-	err := c.flush()
+	if err := c.flush(); err != nil {
+		return err
+	}
 	c.give()
 	switch {
 	case c.claim == answering:
@@ -80,7 +89,7 @@ func (c *conn) pause() error {
 	case c.link.blind: // part of a record has come
 		c.remind()
 	}
-	return err
+	return nil
 }
 
 // errDry says that a socket has nothing to read. To TLS it is a timeout, after which one may read on.

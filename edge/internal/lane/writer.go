@@ -29,61 +29,66 @@ func (w *Writer) Buffer() []byte { return w.buf }
 // Gather takes what Buffer returned with more at its end.
 func (w *Writer) Gather(b []byte) { w.buf = b }
 
-// Write takes a piece of a body. It does not keep it.
-func (w *Writer) Write(p []byte) (int, error) {
+// Write takes a piece of a body. It does not keep it. After an error, n is how much of it has left at most.
+func (w *Writer) Write(p []byte) (n int, err error) {
 	switch {
 	case w.conn == nil:
-		w.buf = append(w.buf, p...)
+		w.buf, n = append(w.buf, p...), len(p)
 	case w.conn.records != nil:
-		w.writeSecure(p)
+		n = w.writeSecure(p)
 	case len(p) > copyBytes:
-		w.writeBoth(p)
+		n = w.writeBoth(p)
 	default:
-		w.gather(p)
+		n = w.gather(p)
 	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	return len(p), nil
+	return n, w.err
 }
 
 // gather copies p.
-func (w *Writer) gather(p []byte) {
+func (w *Writer) gather(p []byte) int {
 	if len(w.buf)+len(p) > gatherBytes {
 		w.push()
 	}
+	if w.err != nil {
+		return 0
+	}
 	w.buf = append(w.buf, p...)
+	return len(p)
 }
 
 // writeBoth writes what is gathered and p, in one call.
-func (w *Writer) writeBoth(p []byte) {
+func (w *Writer) writeBoth(p []byte) int {
 	if w.err != nil {
-		return
+		return 0
 	}
 	first := p[:min(len(p), writePiece)]
 	w.pieces = [2][]byte{w.buf, first}
 	w.vector = w.pieces[:]
 	w.err = w.conn.link.writeBuffers(&w.vector)
+	sent := len(first)
+	if n := len(w.vector); n > 0 { // of what is left the last is of p
+		sent -= min(sent, len(w.vector[n-1]))
+	}
 	w.pieces, w.buf = [2][]byte{}, w.buf[:0]
-	w.send(p[len(first):])
+	return sent + w.send(p[len(first):])
 }
 
 // writeSecure writes to TLS, which makes records of 16 KiB of every write. So what is gathered is joined by as much of a long
 // piece as leaves full records, or else by what makes a record worth its trouble.
-func (w *Writer) writeSecure(p []byte) {
+func (w *Writer) writeSecure(p []byte) int {
 	if len(w.buf)+len(p) <= gatherBytes {
-		w.gather(p)
-		return
+		return w.gather(p)
 	}
+	joined := 0
 	if n := copyBytes - len(w.buf); len(w.buf) > 0 && n > 0 {
 		if odd := len(p) % gatherBytes; odd > n && len(w.buf)+odd <= gatherBytes {
 			n = odd
 		}
-		w.buf, p = append(w.buf, p[:n]...), p[n:]
+		w.buf, joined = append(w.buf, p[:n]...), n
 	}
 	w.seal()
 	w.push()
-	w.send(p)
+	return joined + w.send(p[joined:])
 }
 
 // Abort ends an answer that cannot be finished: the client sees a reset. What was given before may still reach it.
@@ -117,16 +122,20 @@ func (w *Writer) push() {
 	w.buf = w.buf[:0]
 }
 
-func (w *Writer) send(p []byte) {
+// send writes p and returns how much of it has left.
+func (w *Writer) send(p []byte) int {
 	if w.err != nil || len(p) == 0 {
-		return
+		return 0
 	}
+	now := 0
 	if l := w.conn.link; w.conn.records == nil && l.inside.Load() {
-		if p = p[l.writeNow(p):]; len(p) == 0 {
-			return // it did not wait, and so needs no deadline
+		if now = l.writeNow(p); now == len(p) {
+			return now // it did not wait, and so needs no deadline
 		}
 	}
-	_, w.err = w.conn.stream.Write(p)
+	n, err := w.conn.stream.Write(p[now:])
+	w.err = err
+	return now + n
 }
 
 // flush has everything leave.
