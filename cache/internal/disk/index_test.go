@@ -10,6 +10,10 @@ import (
 
 var indexIdentity = [16]byte{42}
 
+// nonceOf returns the nonce of a segment in an index with so many entries in each. No two of them are alike: what bbolt has
+// mapped of an index stays so once it was found damaged, and a flipped bit may have it read in another's.
+func nonceOf(segment uint32, entries int) uint64 { return uint64(entries)<<32 | uint64(segment) }
+
 // newIndex makes an index with some entries in each of three segments.
 func newIndex(t *testing.T, entries int) (path string, all map[Location]entry) {
 	t.Helper()
@@ -20,7 +24,7 @@ func newIndex(t *testing.T, entries int) (path string, all map[Location]entry) {
 	}
 	c, marks := make(changes), map[uint32]mark{}
 	for number := range uint32(3) {
-		marks[number+1] = mark{nonce: uint64(number), known: 1 << 20}
+		marks[number+1] = mark{nonce: nonceOf(number+1, entries), known: 1 << 20}
 		for n := range entries {
 			e := entry{id{uint64(n), 7}, slot{at: locate(number+1, int64(48+100*n)), head: 60, body: 40, from: number + 1, flags: joined}}
 			all[e.at] = e
@@ -33,8 +37,8 @@ func newIndex(t *testing.T, entries int) (path string, all map[Location]entry) {
 	return path, all
 }
 
-// readIndex returns all that an index has.
-func readIndex(path string) (all map[Location]entry, err error) {
+// readIndex returns all that an index by newIndex has.
+func readIndex(path string, entries int) (all map[Location]entry, err error) {
 	x, err := openIndex(path, false)
 	if err != nil {
 		return nil, err
@@ -46,7 +50,7 @@ func readIndex(path string) (all map[Location]entry, err error) {
 	defer x.close()
 	all = map[Location]entry{}
 	for number := range uint32(3) {
-		_, err := x.entries(number+1, uint64(number), func(e entry) { all[e.at] = e })
+		_, err := x.entries(number+1, nonceOf(number+1, entries), func(e entry) { all[e.at] = e })
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +61,7 @@ func readIndex(path string) (all map[Location]entry, err error) {
 func TestIndexKeepsWhatIsApplied(t *testing.T) {
 	for _, entries := range []int{0, 1, 1000, 20_000} {
 		path, want := newIndex(t, entries)
-		got, err := readIndex(path)
+		got, err := readIndex(path, entries)
 		if err != nil || !maps.Equal(got, want) {
 			t.Errorf("%d entries: read %d of %d, error %v", entries, len(got), len(want), err)
 		}
@@ -110,7 +114,8 @@ func TestIndexOfAnotherCacheOrNonceIsNothing(t *testing.T) {
 // Bits of a small index flipped in turn: an error, or entries that are true, or fewer. Never a panic, and never a walk
 // without end.
 func TestIndexWithAFlippedBit(t *testing.T) {
-	path, want := newIndex(t, 300)
+	const entries = 300
+	path, want := newIndex(t, entries)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +127,7 @@ func TestIndexWithAFlippedBit(t *testing.T) {
 			}
 		}
 		poke(1 << (bit % 8))
-		got, err := readIndex(path)
+		got, err := readIndex(path, entries)
 		poke(0)
 		if err != nil {
 			continue
@@ -146,7 +151,8 @@ func overwriteAt(name string, at int64, with ...byte) error {
 
 // A branch that points back to itself would have bbolt go round for ever.
 func TestIndexThatGoesRoundIsDamaged(t *testing.T) {
-	path, _ := newIndex(t, 1000)
+	const entries = 1000
+	path, _ := newIndex(t, entries)
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +172,7 @@ func TestIndexThatGoesRoundIsDamaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		pageOrder.PutUint64(child, was)
-		if _, err := readIndex(path); !errors.Is(err, errDamaged) {
+		if _, err := readIndex(path, entries); !errors.Is(err, errDamaged) {
 			t.Errorf("page %d points to itself: error %v, want damage", number, err)
 		}
 	}
