@@ -267,8 +267,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestRecordBorders: it is known of every read whether it was the end of one record and nothing else, in whatever pieces records
-// come.
+// TestRecordBorders: it is known of every read whether it was the end of one record and nothing else, in whatever pieces
+// records come.
 func TestRecordBorders(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
