@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 var indexIdentity = [16]byte{42}
@@ -214,7 +215,7 @@ func TestMostlyFreeIndexIsRewritten(t *testing.T) {
 	dir := t.TempDir()
 	o := small()
 	o.Limit, o.segmentBytes = 64<<20, 4<<20
-	r := loaded(t, dir, o)
+	r, begin := loaded(t, dir, o), time.Now()
 	for n := range 30_000 {
 		rec, body := record(n, 10)
 		r.put(rec, body)
@@ -226,6 +227,9 @@ func TestMostlyFreeIndexIsRewritten(t *testing.T) {
 	}
 	r.clean()
 	r.clean()
+	if time.Since(begin) > syncEvery {
+		t.Skip("NOT RUN: on a machine this busy a sync comes in between, and the index is rewritten when half of it is removed")
+	}
 	if after := r.Stat().Index; after > before/4 {
 		t.Errorf("index of %d bytes after nearly all was removed, %d before", after, before)
 	}
