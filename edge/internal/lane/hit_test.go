@@ -256,10 +256,10 @@ func TestRecords(t *testing.T) {
 			send(t, c, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n")
 			readAnswer(t, in)
 		}
-		_ = c.Close()
 		for len(counter.writes) > 0 {
 			writes = append(writes, <-counter.writes)
 		}
+		_ = c.Close() // the server says goodbye in a record of its own
 		records := slices.Concat(writes...)
 		if len(records) > row.records || slices.Min(records) < row.least {
 			t.Errorf("%d bytes: records %v, want at most %d of at least %d", row.size, writes, row.records, row.least)
@@ -267,8 +267,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// TestRecordBorders: it is known of every read whether it was the end of one record and nothing else, in whatever pieces records
-// come.
+// TestRecordBorders: it is known of every read whether it was the end of one record and nothing else, in whatever pieces
+// records come.
 func TestRecordBorders(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {

@@ -31,24 +31,24 @@ func newRegistry(maxLinks int) *registry {
 
 // admit registers l as soon as there is room. When all places are taken the connection whose grace ends first makes way: of
 // those that are alike, the one that has been waiting longest. Handshakes may hold half of the places: those that never end
-// must not shut everyone out. When they do, the one that has taken longest makes way. False: the server closes.
+// must not shut everyone out. When they do, the one that has taken longest makes way. False: the
+// server closes, and there is no room. What has been accepted by then is served: its client knows of no other.
 func (r *registry) admit(l *link) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// Counted before the first look: a connection that becomes idle afterwards sees it and wakes us.
 	r.waiting.Add(1)
 	defer r.waiting.Add(-1)
-	for !r.closing && !r.roomLocked(l) {
+	for !r.roomLocked(l) {
 		switch {
+		case r.closing:
+			return false
 		case len(r.links)-r.evicted >= r.max:
 			r.evictLocked()
 		case l.info.Secure && r.shaking-r.hurried >= r.handshakesLocked():
 			r.hurryLocked()
 		}
 		r.changed.Wait()
-	}
-	if r.closing {
-		return false
 	}
 	r.enterLocked(l)
 	return true
@@ -202,7 +202,7 @@ func (r *registry) resize(maxLinks int) {
 	r.changed.Broadcast()
 }
 
-// close admits no more links.
+// close lets nobody wait for room any more.
 func (r *registry) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -257,6 +257,55 @@ func TestHandshakesBounded(t *testing.T) {
 	})
 }
 
+// lateListener gives its connection to an Accept that was under way when it was closed, as a kernel may.
+type lateListener struct {
+	net.Listener
+	last   chan net.Conn
+	closed chan struct{}
+}
+
+func (l *lateListener) Accept() (net.Conn, error) {
+	<-l.closed
+	select {
+	case c := <-l.last:
+		return c, nil
+	default:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *lateListener) Close() error {
+	close(l.closed)
+	return nil
+}
+
+// TestAcceptedLast: a connection that is accepted as the server closes is served like those before it.
+func TestAcceptedLast(t *testing.T) {
+	overEach(t, func(t *testing.T, config *tls.Config) {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := memPipe(64 << 10)
+			l := &lateListener{last: make(chan net.Conn, 1), closed: make(chan struct{})}
+			l.last <- far
+			s := NewServer(Config{Limits: testLimits, Timeouts: testTimeouts}, http.HandlerFunc(echo))
+			served := make(chan error, 1)
+			go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
+			synctest.Wait()
+			ended := make(chan error, 1)
+			go func() { ended <- s.Shutdown(t.Context()) }()
+			var c net.Conn = near
+			if config != nil {
+				c = clientTLS(near, "http/1.1")
+			}
+			if got := exchange(t, c, get, false); !slices.Equal(got, []int{200}) {
+				t.Errorf("answers %v, want 200", got)
+			}
+			if err := errors.Join(<-ended, <-served); err != nil {
+				t.Error(err)
+			}
+		})
+	})
+}
+
 // TestPlainHTTPOnTLS: a client that forgot the s is told so.
 func TestPlainHTTPOnTLS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
