@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"sync"
 	"testing"
 )
@@ -313,6 +314,35 @@ func TestRemovedWhileRescuedStaysForgotten(t *testing.T) {
 	}
 	r = loaded(t, dir, small())
 	r.absent(rec.Name)
+}
+
+// Nor with an index that knows the place where the name was forgotten: it has to know the one before, too.
+func TestIndexKnowsAllThatWasWritten(t *testing.T) {
+	dir := t.TempDir()
+	r := loaded(t, dir, small())
+	rec, body := record(1, 1000)
+	r.put(rec, body)
+	r.sync()
+	run(t, r, func(w *writer) {
+		s, all := w.current, w.dependents(w.current)
+		r.Remove(rec.Name) // for the writer to do after this
+		err := w.roll()
+		w.rescue(s, all[0], always) // nothing else is ever written to this segment
+		w.flush()
+		w.drop(s)
+		if err = errors.Join(err, w.roll()); err != nil {
+			t.Error(err)
+		}
+	})
+	other, body := record(2, 1000)
+	r.put(other, body)
+	r.stop()
+	agree(t, dir, "after a clean end")
+	r = loaded(t, dir, small())
+	r.absent(rec.Name)
+	if walked := r.Stat().Walked; walked > 0 {
+		t.Errorf("%d segments walked after a clean end, want none", walked)
+	}
 }
 
 // A record that is removed while it is being moved must not come back at its new place.

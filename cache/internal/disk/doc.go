@@ -40,7 +40,8 @@
 //
 // Happy path of a record: pwrite (segment), and it can be found. Every two seconds: fdatasync (segments written to), fsync
 // (directory, if it has new segments), then one bbolt transaction with everything that these segments now hold: pwrite
-// (pages), fdatasync, pwrite (root), fdatasync. For every segment the index also says up to which offset it knows it.
+// (pages), fdatasync, pwrite (root), fdatasync. For every segment the index also says up to which offset it knows it; this
+// mark moves on in all segments that were written to, in the older ones first.
 //
 // A segment is dropped by removing its records from the map, unlink, and with the next transaction from the index. One that is
 // dropped before its turn, because little of it is live, has what it says of forgotten names repeated first: older segments may

@@ -192,7 +192,8 @@ func eachEntry(b *bbolt.Bucket, segment uint32, m mark, f func(entry)) error {
 }
 
 // apply writes changes in as few transactions as their number allows, and those of one segment in one, with its mark: what
-// is not applied yet, the segment itself will tell at the next start.
+// is not applied yet, the segment itself will tell at the next start. It goes from the oldest segment on, since of one name
+// what is told last counts.
 func (x *index) apply(all changes, marks map[uint32]mark, epoch uint64) error {
 	numbers := make([]uint32, 0, len(all))
 	for number := range all {

@@ -183,10 +183,12 @@ func (t *Tier) compareIndex(ctx context.Context, r *Report) error {
 }
 
 func (w *writer) compareIndex() (missing, orphans int64, err error) {
-	for w.background() { // the index is being written
-	}
-	if err := w.sync(); err != nil || w.index == nil {
-		return 0, 0, errors.Join(err, errNoIndex(w))
+	for again := true; again; again = len(w.changes) > 0 { // a sync may have to make room once more
+		for w.background() { // the index is being written
+		}
+		if err := w.sync(); err != nil || w.index == nil {
+			return 0, 0, errors.Join(err, errNoIndex(w))
+		}
 	}
 	found := int64(0)
 	for number, m := range w.marks() {

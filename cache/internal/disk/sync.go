@@ -75,13 +75,17 @@ func (w *writer) sync() error {
 	return nil
 }
 
+// syncSegments also has the index learn how far each segment is written, whatever was: were the end of one walked at the next
+// start and the end of a later one not, what that one says of the same names would not be heard.
 func (w *writer) syncSegments() (all error) {
 	for _, s := range slices.Clone(w.dirty) {
 		if err := s.file.Sync(); err != nil {
 			all = errors.Join(all, err)
 			w.t.counters.syncFailures.Add(1)
 			w.drop(s)
+			continue
 		}
+		w.changes.of(s.number)
 	}
 	w.dirty = w.dirty[:0]
 	return all
