@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -23,25 +22,45 @@ import (
 // promises are what nodes have acknowledged: of a page that was purged, or invalidated by an unsafe method, no request that
 // begins later gets an older version, also after a kill.
 type promises struct {
-	lock sync.Mutex
-	made map[int][]promise // by page number; guarded by lock
+	lock  sync.Mutex
+	count int               // ever made; guarded by lock
+	made  map[int][]promise // by page number; guarded by lock
 }
 
 // promise is one of them.
 type promise struct {
 	version int64 // the oldest that may still be served
-	at      time.Time
-	durable bool // it was answered after it was written
+	number  int   // of all that were ever made
+	purged  bool  // by an operator
+	written bool  // so that a kill does not undo it
 }
 
-// writtenWithin is how long what an unsafe method has invalidated may take to be written. Until then a kill undoes it, as
-// README's limits say; the time it takes the machine is added to the journal's own.
-const writtenWithin = 200*time.Millisecond + time.Second
-
-func (m *promises) note(number int, version int64, durable bool) {
+// note notes a promise. Of a purge it is written by then. What an unsafe method has invalidated is written a moment later, and
+// until then a kill undoes it, as README's limits say; how long that takes is the machine's to say. But the next purge that is
+// asked for takes it along.
+func (m *promises) note(number int, version int64, purged bool) {
 	m.lock.Lock()
 	defer m.lock.Unlock()
-	m.made[number] = append(m.made[number], promise{version, time.Now(), durable})
+	m.count++
+	m.made[number] = append(m.made[number], promise{version, m.count, purged, purged})
+}
+
+// sofar returns how many promises there were ever made.
+func (m *promises) sofar() int {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	return m.count
+}
+
+// written notes that the first promises ever made are written.
+func (m *promises) written(first int) {
+	m.lock.Lock()
+	defer m.lock.Unlock()
+	for _, all := range m.made {
+		for i := range all {
+			all[i].written = all[i].written || all[i].number <= first
+		}
+	}
 }
 
 // oldest returns the oldest version of a page that may be served to a request that begins now.
@@ -60,15 +79,15 @@ func (m *promises) purged(line string) bool {
 	fmt.Sscanf(line, pageHost+"/page/%d ", &number)
 	m.lock.Lock()
 	defer m.lock.Unlock()
-	return slices.ContainsFunc(m.made[number], func(p promise) bool { return p.durable })
+	return slices.ContainsFunc(m.made[number], func(p promise) bool { return p.purged })
 }
 
 // killed forgets what may not have been written when the node was killed. It returns how many promises are left.
-func (m *promises) killed(at time.Time) (left int) {
+func (m *promises) killed() (left int) {
 	m.lock.Lock()
 	defer m.lock.Unlock()
 	for number, all := range m.made {
-		m.made[number] = slices.DeleteFunc(all, func(p promise) bool { return !p.durable && at.Sub(p.at) < writtenWithin })
+		m.made[number] = slices.DeleteFunc(all, func(p promise) bool { return !p.written })
 		left += len(m.made[number])
 	}
 	return left
@@ -99,7 +118,7 @@ func (v *visitors) invalidate(number int) error {
 
 // purge changes a page at the origin, and has an operator purge it.
 func (v *visitors) purge(number int) error {
-	version := v.origin.change(number)
+	version, before := v.origin.change(number), v.origin.sofar()
 	target := "http://admin/v1/cache?url=" + url.QueryEscape(fmt.Sprintf("%s/page/%d", pageHost, number))
 	r, err := http.NewRequest("DELETE", target, nil)
 	if err != nil {
@@ -114,6 +133,7 @@ func (v *visitors) purge(number int) error {
 		return fmt.Errorf("purge: status = %d, %s, %v", response.StatusCode, text, err)
 	}
 	v.origin.note(number, version, true)
+	v.origin.written(before)
 	v.purges.Add(1)
 	return nil
 }

@@ -94,12 +94,11 @@ func testKills(t *testing.T, binary string) {
 		enough, leave := v.load(rand.Int64N(size.load))
 		<-enough
 		v.ending.Store(true)
-		killed := time.Now()
 		p.kill()
 		leave()
 		p.healthy()
 		p.unharmed()
-		kept = origin.killed(killed)
+		kept = origin.killed()
 		records := g.agree(t, origin)
 		sum.add(&v.tally)
 		slowest = max(slowest, p.took)
