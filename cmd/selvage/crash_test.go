@@ -56,7 +56,7 @@ func TestCrash(t *testing.T) {
 }
 
 func newPageOriginAt(began time.Time) *pageOrigin {
-	return &pageOrigin{began: began, changes: make(map[int][]time.Time), promises: promises{made: make(map[int][]promise)}}
+	return &pageOrigin{began: began, changes: make(map[int][]time.Time), promises: newPromises()}
 }
 
 // newPageOrigin starts an origin that outlives the processes in front of it.

@@ -21,7 +21,11 @@ type model struct {
 // Random puts, streams, freshenings, removals, look-ups, compactions and restarts, clean and not: what is found is the newest
 // of its name, whole; what was removed is not found; and while there is room, everything is.
 func TestModel(t *testing.T) {
-	for seed := range uint64(6) {
+	seeds := uint64(3)
+	if soaking() {
+		seeds = 30
+	}
+	for seed := range seeds {
 		for _, limit := range []int64{3 << 20, 64 << 20} {
 			t.Run(fmt.Sprintf("seed %d, %d MiB", seed, limit>>20), func(t *testing.T) {
 				t.Parallel()
