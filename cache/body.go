@@ -40,7 +40,8 @@ type Body struct {
 	window  int64         // most bytes to hold; 0 is all
 	disk    *disk.Writer  // has what the window leaves behind; nil: nobody has
 	changed chan struct{} // closed at the next change; nil when nobody waits
-	told    bool          // a change will be told within crowdPause
+	pausing bool          // a crowd was told less than crowdPause ago
+	untold  bool          // and more has come since
 	readers int
 	fastest int64 // furthest offset any reader has come to
 }
@@ -125,26 +126,35 @@ func (b *Body) pieces() [][]byte {
 	return slices.Clone(b.chunks)
 }
 
-// A crowd of readers is told of new bytes at most once every crowdPause: each of them then writes once what has come
+// A crowd of readers is told of new bytes at once, and then not again for crowdPause: each of them writes once what has come
 // meanwhile, in place of once for every read from the origin.
 const (
 	crowd      = 16
 	crowdPause = 2 * time.Millisecond
 )
 
+// tell says that bytes have come. The caller holds mu.
 func (b *Body) tell() {
-	if b.readers < crowd {
+	switch {
+	case b.readers < crowd:
 		b.notify()
-		return
+	case b.pausing:
+		b.untold = true
+	default:
+		b.notify()
+		b.pausing = true
+		time.AfterFunc(crowdPause, b.tellRest)
 	}
-	if !b.told {
-		b.told = true
-		time.AfterFunc(crowdPause, func() {
-			b.mu.Lock()
-			defer b.mu.Unlock()
-			b.told = false
-			b.notify()
-		})
+}
+
+// tellRest ends a pause, and begins the next one if bytes came meanwhile.
+func (b *Body) tellRest() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pausing = false
+	if b.untold {
+		b.untold = false
+		b.tell()
 	}
 }
 
