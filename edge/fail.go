@@ -36,15 +36,33 @@ func (x *exchange) refuse(status int, why string) bool {
 	return false
 }
 
-// fail answers with an error of our own. kind is the Proxy-Status error type, "" for none.
+// failure is an error answer of our own.
+type failure struct {
+	status  int
+	kind    string // Proxy-Status error type, "" for none
+	why     string
+	offline bool // nobody is left who could be asked
+}
+
+// fail answers with an error that has nothing to do with the origin.
 func (x *exchange) fail(status int, kind, why string) {
-	x.res.Error = cmp.Or(kind, why)
+	x.giveFailure(failure{status: status, kind: kind, why: why})
+}
+
+// failOrigin answers for an origin that gave no usable answer. One that said nothing at all is offline.
+func (x *exchange) failOrigin(err error) {
+	status, kind, silent := judge(err)
+	x.giveFailure(failure{status: status, kind: kind, why: "the origin gave no usable answer", offline: silent})
+}
+
+func (x *exchange) giveFailure(f failure) {
+	x.res.Error = cmp.Or(f.kind, f.why)
 	h := x.w.Header()
 	h.Set("Cache-Control", "no-store")
-	if kind != "" {
+	if f.kind != "" {
 		h.Set("Proxy-Status", string(appendProxyStatus(nil, &x.res, x.identity.name)))
 	}
-	switch status {
+	switch f.status {
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "5")
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
@@ -54,10 +72,20 @@ func (x *exchange) fail(status int, kind, why string) {
 			h.Set("Connection", "close")
 		}
 	}
-	x.give(answer{
-		status: status, contentType: "text/plain; charset=utf-8",
-		body: fmt.Sprintf("%d %s\n%s\n", status, http.StatusText(status), why),
-	})
+	x.give(x.errorAnswer(f))
+}
+
+// errorAnswer is the site's page for a failure, else a line of text that says what is wrong.
+func (x *exchange) errorAnswer(f failure) answer {
+	if x.site != nil && x.r.Method != methodPurge { // who purges is no visitor
+		if page := x.site.pages.find(f); page != nil {
+			return answer{status: f.status, contentType: page.contentType, body: page.body}
+		}
+	}
+	return answer{
+		status: f.status, contentType: "text/plain; charset=utf-8",
+		body: fmt.Sprintf("%d %s\n%s\n", f.status, http.StatusText(f.status), f.why),
+	}
 }
 
 // give sends an answer made here.

@@ -35,6 +35,7 @@ type site struct {
 	anyMethod bool
 	gate      gate
 	https     https
+	pages     errorPages
 }
 
 // compileSites makes the sites of a configuration that Validate found nothing wrong with; it panics on what Validate
@@ -70,6 +71,7 @@ func compileSite(cfg *SiteConfig, pools map[string]Pool, maxObject int64) *site 
 		name:      cfg.Label(),
 		anyMethod: cfg.Methods == "any",
 		https:     compileHTTPS(cfg.HTTPS),
+		pages:     compileErrorPages(cfg.ErrorPages),
 		gate: gate{
 			allow:    mustPrefixes(cfg.Allow),
 			deny:     mustPrefixes(cfg.Deny),
