@@ -7,7 +7,7 @@
 //	          what is told about https, and about clients' certificates            https.go
 //	          what of the fields is believed, and what goes on                       forwarded.go, fields.go
 //	look up   cache.Store.Lookup
-//	decide    cache.Decide
+//	decide    cache.Decide, and cache.Withhold where the origin cannot be asked          freeze.go
 //	fill      claim; the leader fetches, cache.Admit decides on storing              fill.go
 //	pass      to the origin and back, nothing stored; upgraded connections           pass.go, tunnel.go
 //	respond   preconditions, ranges, write: always from a cache.Object               respond.go, write.go

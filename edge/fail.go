@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"selvage/cache"
 	"selvage/origin"
@@ -42,7 +44,12 @@ type failure struct {
 	kind    string // Proxy-Status error type, "" for none
 	why     string
 	offline bool // nobody is left who could be asked
+	// retryAfter is what a 503 says of the time; 0 is patience.
+	retryAfter time.Duration
 }
+
+// patience is for what is over in a moment, or nobody knows when.
+const patience = 5 * time.Second
 
 // fail answers with an error that has nothing to do with the origin.
 func (x *exchange) fail(status int, kind, why string) {
@@ -52,7 +59,22 @@ func (x *exchange) fail(status int, kind, why string) {
 // failOrigin answers for an origin that gave no usable answer. One that said nothing at all is offline.
 func (x *exchange) failOrigin(err error) {
 	status, kind, silent := judge(err)
+	if silent && x.route.pool.IsOut() {
+		status = http.StatusServiceUnavailable
+	}
 	x.giveFailure(failure{status: status, kind: kind, why: "the origin gave no usable answer", offline: silent})
+}
+
+// failUnasked answers a request for which the origin is not to be asked: as it wants itself, or while the site is frozen.
+func (x *exchange) failUnasked() {
+	if x.res.Reason != cache.SiteFrozen {
+		x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
+		return
+	}
+	x.giveFailure(failure{
+		status: http.StatusServiceUnavailable, kind: "destination_unavailable", why: "the origin is left alone for now",
+		offline: true, retryAfter: x.freezes.left(x.site.name, x.now.Mono),
+	})
 }
 
 func (x *exchange) giveFailure(f failure) {
@@ -64,7 +86,8 @@ func (x *exchange) giveFailure(f failure) {
 	}
 	switch f.status {
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "5")
+		wait := cmp.Or(f.retryAfter, patience)
+		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		h.Set("Allow", standardMethods)
 	case http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:

@@ -19,6 +19,8 @@ type Pool interface {
 	// Owns reports whether u, in the answer to a request for the host asked, names the origin itself, so that a Location
 	// pointing there can be rewritten.
 	Owns(u *url.URL, asked string) bool
+	// IsOut reports whether nobody is left who can be expected to answer.
+	IsOut() bool
 }
 
 // sites finds the site of a host. Immutable.
