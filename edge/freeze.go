@@ -149,7 +149,7 @@ var frozenDesc = prometheus.NewDesc("selvage_site_frozen", "1 while an operator 
 func (c freezeCollector) Describe(out chan<- *prometheus.Desc) { out <- frozenDesc }
 
 func (c freezeCollector) Collect(out chan<- prometheus.Metric) {
-	for _, site := range c.conf.Load().SiteNames() {
+	for _, site := range c.SiteNames() {
 		_, frozen := c.Frozen(site)
 		out <- prometheus.MustNewConstMetric(frozenDesc, prometheus.GaugeValue, float64(bit(frozen)), site)
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
+	"selvage/edge"
 	"selvage/purge"
 	"selvage/tlsmgr"
 )
@@ -26,7 +27,8 @@ type admin struct {
 	reload       func() verdict
 	origins      func() []originStatus
 	changeOrigin func(originChange) error
-	disk         *cache.Disk // nil without a disk tier
+	sites        func() *edge.Edge // which is opened last
+	disk         *cache.Disk       // nil without a disk tier
 	purges       *purge.API
 	log          *slog.Logger
 	// certificates tells of those that can run out.
@@ -115,6 +117,7 @@ func (a *admin) endpoints() http.Handler {
 	}))
 	mux.HandleFunc("POST /v1/reload", wantJSON(forAdmin(a.serveReload)))
 	a.originEndpoints(mux)
+	a.siteEndpoints(mux)
 	a.cacheEndpoints(mux)
 	a.purgeEndpoints(mux)
 	mux.HandleFunc("GET /v1/certificates", forAdmin(a.serveCertificates))

@@ -89,7 +89,7 @@ func (n *node) open(f *File, o opener) (err error) {
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
 		disk: n.store.Disk(), purges: n.purges, origins: n.origins, changeOrigin: n.changeOrigin,
-		certificates: n.certs.Certificates,
+		certificates: n.certs.Certificates, sites: func() *edge.Edge { return n.edge },
 	}
 	if err = n.admin.listen(f.Admin, n.machine.env, os.Geteuid()); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"selvage/purge"
@@ -17,15 +16,10 @@ func (a *admin) serveOrigins(w http.ResponseWriter, _ *http.Request, _ *purge.Ca
 	a.answerJSON(w, http.StatusOK, a.origins())
 }
 
-// maxChange is far above any change of an upstream.
-const maxChange = 64 << 10
-
 // serveOriginChange changes an upstream, and answers with what all are doing then.
 func (a *admin) serveOriginChange(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
 	var c originChange
-	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
-	in.DisallowUnknownFields()
-	err := in.Decode(&c)
+	err := decodeChange(w, r, &c)
 	if err == nil {
 		err = a.changeOrigin(c)
 	}

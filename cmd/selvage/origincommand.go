@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -72,36 +71,14 @@ func (k *upstreamPlace) change(c console, change origin.Change) error {
 }
 
 func (k *originPlace) print(c console, method string, body []byte) error {
-	all, err := askOrigins(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, body)
-	if err != nil {
+	var all []originStatus
+	if err := askNode(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, "/v1/origins", body, &all); err != nil {
 		return err
 	}
 	if k.JSON {
 		return printJSON(c.out, all)
 	}
 	return writeOrigins(c.out, all, c.style())
-}
-
-func askOrigins(socket, method string, body []byte) (all []originStatus, err error) {
-	r, err := http.NewRequest(method, adminURL+"/v1/origins", bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	client := adminClient(socket)
-	client.Timeout = time.Minute
-	response, err := client.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("reach the running node: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the node answered %s: %w", response.Status, readProblem(response))
-	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<20)).Decode(&all); err != nil {
-		return nil, fmt.Errorf("read the node's answer: %w", err)
-	}
-	return all, nil
 }
 
 // writeOrigins prints a table. The state comes last: it may be coloured, and says why.
@@ -112,6 +89,9 @@ func writeOrigins(w io.Writer, all []originStatus, style style) error {
 		for _, s := range o.Upstreams {
 			fmt.Fprintf(table, "%s\t%s\t%.3g\t%d\t%s\t%d\t%d\t%s\n",
 				o.Origin, s.Upstream, s.Weight, s.InFlight, humanLatency(s.Latency), s.Answers, s.Failures, upstreamState(s, style))
+		}
+		if o.Out {
+			fmt.Fprintf(table, "%s\t%s\n", o.Origin, style.bad("none is left that can be expected to answer"))
 		}
 		if o.Queued > 0 {
 			fmt.Fprintf(table, "%s\t%s\n", o.Origin, style.doubtful(count(o.Queued, "request")+" waiting"))
