@@ -27,10 +27,12 @@ type admin struct {
 	reload       func() verdict
 	origins      func() []originStatus
 	changeOrigin func(originChange) error
-	sites        func() *edge.Edge // which is opened last
-	disk         *cache.Disk       // nil without a disk tier
-	purges       *purge.API
-	log          *slog.Logger
+	// replaceUpstreams changes who an origin's upstreams are.
+	replaceUpstreams func(origin string, s upstreamSet) error
+	sites            func() *edge.Edge // which is opened last
+	disk             *cache.Disk       // nil without a disk tier
+	purges           *purge.API
+	log              *slog.Logger
 	// certificates tells of those that can run out.
 	certificates func() []tlsmgr.Status
 
@@ -121,6 +123,7 @@ func (a *admin) endpoints() http.Handler {
 	a.cacheEndpoints(mux)
 	a.purgeEndpoints(mux)
 	mux.HandleFunc("GET /v1/certificates", forAdmin(a.serveCertificates))
+	mux.HandleFunc("GET /v1/openapi-node.yaml", forAdmin(serveNodeAPI))
 	return mux
 }
 

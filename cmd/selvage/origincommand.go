@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -19,6 +20,7 @@ type originCommand struct {
 	Drain  originDrain  `cmd:"" help:"Send an upstream no more requests; those in flight are finished."`
 	Resume originResume `cmd:"" help:"Send an upstream requests again."`
 	Weight originWeight `cmd:"" help:"Change the weight of an upstream."`
+	Set    originSet    `cmd:"" help:"Replace the upstreams of an origin; requests under way are finished where they are."`
 }
 
 // originPlace are the flags of all of them.
@@ -38,7 +40,7 @@ type upstreamPlace struct {
 type originLs struct{ originPlace }
 
 // Run prints a line for every upstream.
-func (k *originLs) Run(c console) error { return k.print(c, http.MethodGet, nil) }
+func (k *originLs) Run(c console) error { return k.print(c, http.MethodGet, "", nil) }
 
 // originDrain is `selvage origin drain`.
 type originDrain struct{ upstreamPlace }
@@ -61,18 +63,35 @@ type originWeight struct {
 // Run changes the weight.
 func (k *originWeight) Run(c console) error { return k.change(c, origin.Change{Weight: &k.To}) }
 
+// originSet is `selvage origin set`.
+type originSet struct {
+	originPlace
+	Origin string   `arg:"" help:"Name of the origin."`
+	URLs   []string `arg:"" name:"url" help:"The upstreams, as in the file's urls."`
+}
+
+// Run replaces the upstreams, and prints what all are doing then.
+func (k *originSet) Run(c console) error {
+	body, err := json.Marshal(upstreamSet{URLs: k.URLs})
+	if err != nil {
+		return err
+	}
+	return k.print(c, http.MethodPut, "/"+url.PathEscape(k.Origin), body)
+}
+
 // change changes the upstream, and prints what all are doing then.
 func (k *upstreamPlace) change(c console, change origin.Change) error {
 	body, err := json.Marshal(originChange{k.Origin, k.Upstream, change})
 	if err != nil {
 		return err
 	}
-	return k.print(c, http.MethodPatch, body)
+	return k.print(c, http.MethodPatch, "", body)
 }
 
-func (k *originPlace) print(c console, method string, body []byte) error {
+// print asks the endpoint for origins, or one below it.
+func (k *originPlace) print(c console, method, below string, body []byte) error {
 	var all []originStatus
-	if err := askNode(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, "/v1/origins", body, &all); err != nil {
+	if err := askNode(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, "/v1/origins"+below, body, &all); err != nil {
 		return err
 	}
 	if k.JSON {

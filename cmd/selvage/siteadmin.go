@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -82,6 +83,16 @@ func (a *admin) putFreeze(w http.ResponseWriter, r *http.Request, site string) {
 func (a *admin) deleteFreeze(w http.ResponseWriter, _ *http.Request, site string) {
 	a.sites().Thaw(site)
 	a.answerJSON(w, http.StatusOK, a.site(site))
+}
+
+// nodeAPI describes the endpoints of origins and sites; that of purges is package purge's.
+//
+//go:embed openapi-node.yaml
+var nodeAPI []byte
+
+func serveNodeAPI(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(nodeAPI) // who does not take it has left
 }
 
 // maxChange is far above any change that an operator makes at run time.
