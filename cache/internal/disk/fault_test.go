@@ -386,3 +386,39 @@ func TestPauseEndsWhenTheClockIsSetBack(t *testing.T) {
 	r.sync()
 	r.want(rec)
 }
+
+// A write that fails while room is made costs what was being written, and the segment that was to take it. The tier goes on.
+func TestFailedWriteWhileRoomIsMade(t *testing.T) {
+	clock, f := newClock(), &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(clock, f))
+	for n := range 150 { // more than there is room for
+		rec, body := record(n, 30_000)
+		r.put(rec, body)
+		r.sync()
+		r.Lookup(rec.Name) // so that it is worth being moved
+	}
+	writes, evicted := 0, r.Stat().Evicted
+	f.set(func(_ int, what string) error {
+		if what != "write" || r.Stat().Evicted == evicted { // until what leaves with a segment is moved
+			return nil
+		}
+		if writes++; writes == 1 {
+			return syscall.EIO
+		}
+		return nil
+	})
+	for n := range 4 {
+		rec, body := record(150+n, 200_000)
+		r.stream(rec, body, 50_000)
+	}
+	if writes == 0 || r.off() {
+		t.Fatalf("%d writes while room was made; the tier is off: %v", writes, r.off())
+	}
+	f.set(nil)
+	clock.advance(retryPause)
+	rec, body := record(200, 1000)
+	r.put(rec, body)
+	r.sync()
+	r.want(rec)
+	r.clean()
+}

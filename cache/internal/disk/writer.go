@@ -297,6 +297,9 @@ func (w *writer) roll() error {
 		w.drop(s)
 		return err
 	}
+	if w.current != s {
+		return ErrUnavailable // given up when a write failed that made room
+	}
 	return nil
 }
 
