@@ -2,7 +2,6 @@ package disk
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,19 +28,30 @@ func (c *clock) now() time.Time              { return time.Unix(0, c.nanos.Load(
 func (c *clock) advance(d time.Duration)     { c.nanos.Add(int64(d)) }
 func withFaults(c *clock, f *faulty) Options { o := small(); o.FS, o.Now = f, c.now; return o }
 
+// awaitLoaded waits until what was found is shown, however often the tier rests before.
+func awaitLoaded(r *rig, clock *clock) {
+	for {
+		select {
+		case <-r.Loaded():
+			return
+		default:
+			clock.advance(retryPause)
+			run(r.tb, r, func(*writer) {}) // wakes it
+		}
+	}
+}
+
 // play does some of everything with a directory. Errors are expected; wrong bytes are not.
-func play(t *testing.T, dir string, o Options) {
+func play(t *testing.T, dir string, f *faulty) {
 	t.Helper()
-	tier, err := Open(dir, o)
+	clock := newClock()
+	tier, err := Open(dir, withFaults(clock, f))
 	if err != nil {
 		return
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- tier.Run(ctx) }()
-	r := &rig{Tier: tier, tb: t, stopRun: stop, ended: ended}
+	r, ctx := running(t, tier), t.Context()
 	defer r.stop()
-	<-r.Loaded()
+	awaitLoaded(r, clock)
 	for n := range 12 {
 		rec, body := record(n, 20_000)
 		r.Put(rec, [][]byte{body})
@@ -70,7 +80,7 @@ func TestNthCallFails(t *testing.T) {
 	t.Parallel()
 	count := &faulty{}
 	dir, _ := filled(t)
-	play(t, clone(t, dir), withFaults(newClock(), count))
+	play(t, clone(t, dir), count)
 	if count.calls < 50 {
 		t.Fatalf("%d calls, want many that can fail", count.calls)
 	}
@@ -78,7 +88,7 @@ func TestNthCallFails(t *testing.T) {
 		for i, forever := range []bool{false, true} {
 			err := faults[(n+2*i)%len(faults)]
 			hurt := clone(t, dir)
-			play(t, hurt, withFaults(newClock(), &faulty{fail: nth(err, n, forever)}))
+			play(t, hurt, &faulty{fail: nth(err, n, forever)})
 			after(t, hurt, fmt.Sprintf("call %d (for ever: %v): %v", n, forever, err))
 			os.RemoveAll(hurt)
 		}

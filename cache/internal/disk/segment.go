@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -108,10 +109,11 @@ func (t *Tier) checkSegment(s *segment, f File) error {
 	return nil
 }
 
-// unreadable reports whether an error of openSegment is of the machine and not of the file, so that the file may be good.
+// unreadable reports whether an error of opening a file is of the machine and not of the file, which may be good then.
 func unreadable(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno) && errno != syscall.ELOOP && errno != syscall.ENOENT
+	return slices.ContainsFunc([]error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.EACCES, syscall.EPERM,
+	}, func(of error) bool { return errors.Is(err, of) })
 }
 
 // segment returns a segment that can be found, or nil.

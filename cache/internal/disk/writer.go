@@ -102,6 +102,8 @@ func (w *writer) someJobs() bool {
 // background does one step of what takes long. It reports whether there is more.
 func (w *writer) background() bool {
 	switch {
+	case w.loader != nil && w.loader.resting():
+		return false
 	case w.loader != nil:
 		if w.loader.step() {
 			w.loader = nil
