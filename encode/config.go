@@ -117,12 +117,16 @@ func (c Config) validateOrder(report func(path, problem, hint string)) {
 	if len(c.Order) == 0 {
 		report("order", "names no coding", "enabled: false sends bodies as they are")
 	}
+	var seen []Coding
 	for i, token := range c.Order {
+		path := fmt.Sprintf("order[%d]", i)
 		switch coding, ok := Named(token); {
 		case !ok || coding < Gzip || coding > Zstd:
-			report(fmt.Sprintf("order[%d]", i), fmt.Sprintf("%q is no coding that is made", token), "br, zstd or gzip")
-		case slices.Contains(c.Order[:i], token):
-			report(fmt.Sprintf("order[%d]", i), token+" is there twice", "name each coding once")
+			report(path, fmt.Sprintf("%q is no coding that is made", token), "br, zstd or gzip")
+		case slices.Contains(seen, coding):
+			report(path, coding.String()+" is there twice", "name each coding once")
+		default:
+			seen = append(seen, coding)
 		}
 	}
 }

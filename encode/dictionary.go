@@ -42,7 +42,10 @@ func ParseDictionaryID(lines []string) (string, bool) {
 		return "", false
 	}
 	id, ok := item.Value.(string)
-	return id, ok && id != "" && len(id) <= maxDictionaryID
+	if !ok || id == "" || len(id) > maxDictionaryID {
+		return "", false
+	}
+	return id, true
 }
 
 // UseAs returns the value of Use-As-Dictionary for a response that is a dictionary for the paths that p matches (RFC 9842,

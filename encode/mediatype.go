@@ -10,7 +10,7 @@ func Types() []string {
 		"application/javascript", "application/x-javascript", "application/ecmascript",
 		"application/json", "application/x-ndjson", "application/xml", "application/xml-dtd",
 		"application/wasm", "application/graphql", "application/sql", "application/rtf", "application/toml", "application/yaml",
-		"application/vnd.apple.mpegurl", "application/dash+xml",
+		"application/vnd.apple.mpegurl",
 		"font/ttf", "font/otf", "font/sfnt", "font/collection",
 		"application/vnd.ms-fontobject", "application/x-font-ttf", "application/x-font-opentype",
 		"image/bmp", "image/x-icon", "image/vnd.microsoft.icon",

@@ -28,8 +28,8 @@ func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Ratio: 250} }
 // ratioFloor is what any input may decode to.
 const ratioFloor = 1 << 20
 
-// NewReader returns a decoder of c. Close gives it back, and leaves r alone. The end of the input before the end of the body
-// is io.ErrUnexpectedEOF, an empty input too. An error here means that there is no decoder for c.
+// NewReader returns a decoder of c. Close gives it back, and leaves r alone. An input that ends too early, an empty one among
+// them, is io.ErrUnexpectedEOF. An error here means that there is no decoder for c.
 func NewReader(r io.Reader, c Coding, limits Limits) (io.ReadCloser, error) {
 	if c < Gzip || c > Zstd {
 		return nil, fmt.Errorf("no decoder for %q", c)
@@ -38,19 +38,20 @@ func NewReader(r io.Reader, c Coding, limits Limits) (io.ReadCloser, error) {
 	if !ok {
 		d = newDecoder(c)
 	}
-	return start(r, d, &decoders[c], limits), nil
+	return &reader{decoder: d, pool: &decoders[c], limits: limits, from: source{Reader: r}}, nil
 }
 
-// Reader is one decoder at work.
+// reader is one decoder at work.
 type reader struct {
 	decoder // nil once closed
 
 	pool    *sync.Pool // nil: it is not kept
 	limits  Limits
+	head    int64 // bytes of input that are not yet a body
 	from    source
 	out     int64
 	started bool
-	err     error // of the last Read, kept: a decoder is not asked again
+	err     error // of the last Read: a decoder is not asked again
 }
 
 // decoder is what the three libraries have in common. Reset of gzip reads the head.
@@ -79,12 +80,8 @@ func newDecoder(c Coding) decoder {
 func zstdLimits() []zstd.DOption {
 	return []zstd.DOption{
 		zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(1 << maxBestBits), zstd.WithDecodeBuffersBelow(0),
+		zstd.WithDecoderMaxWindow(1 << bestZstdBits), zstd.WithDecodeBuffersBelow(0),
 	}
-}
-
-func start(r io.Reader, d decoder, pool *sync.Pool, limits Limits) *reader {
-	return &reader{decoder: d, pool: pool, limits: limits, from: source{Reader: r}}
 }
 
 // Read decodes.
@@ -92,37 +89,33 @@ func (r *reader) Read(p []byte) (n int, err error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	if n, err = r.decode(p); err == nil {
-		err = r.check(n)
-	}
-	if err == io.EOF && r.from.read == 0 {
+	n, err = r.decode(p)
+	r.out += int64(n)
+	switch {
+	case r.tooLarge():
+		err = ErrTooLarge
+	case err == io.EOF && r.from.read <= r.head:
 		err = io.ErrUnexpectedEOF
 	}
 	r.err = err
 	return n, err
 }
 
-// decode reads the head first.
-func (r *reader) decode(p []byte) (int, error) {
+// decode begins with the head. A decoder that has neither bytes nor an error, as that of Brotli at its end, is asked again.
+func (r *reader) decode(p []byte) (n int, err error) {
 	if !r.started {
 		r.started = true
-		if err := r.Reset(&r.from); err != nil {
-			return 0, err
-		}
+		err = r.Reset(&r.from)
 	}
-	return r.decoder.Read(p)
+	for n == 0 && err == nil && len(p) > 0 {
+		n, err = r.decoder.Read(p)
+	}
+	return n, err
 }
 
-// check counts n bytes more. Those that are too many are in the caller's buffer, which is why they need not be taken back.
-func (r *reader) check(n int) error {
-	r.out += int64(n)
-	switch l := r.limits; {
-	case l.Bytes > 0 && r.out > l.Bytes:
-		return ErrTooLarge
-	case l.Ratio > 0 && r.out > ratioFloor && r.out/l.Ratio > r.from.read:
-		return ErrTooLarge
-	}
-	return nil
+func (r *reader) tooLarge() bool {
+	l := r.limits
+	return l.Bytes > 0 && r.out > l.Bytes || l.Ratio > 0 && r.out > ratioFloor && r.out/l.Ratio > r.from.read
 }
 
 // Close gives the decoder back. It does nothing the second time.
@@ -133,7 +126,7 @@ func (r *reader) Close() error {
 	if r.err == nil {
 		r.err = io.ErrClosedPipe
 	}
-	r.from.Reader = nothing{}
+	_ = r.Reset(nothing{}) // lets go of the input; that it is empty is no news
 	if r.pool != nil {
 		r.pool.Put(r.decoder)
 	}
@@ -154,7 +147,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// nothing is what a decoder that is kept holds on to.
+// nothing is what a decoder in its pool reads.
 type nothing struct{}
 
 func (nothing) Read([]byte) (int, error) { return 0, io.EOF }

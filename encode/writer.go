@@ -12,7 +12,7 @@ import (
 // Writer is one encoder at work, for one goroutine. Close or Abort must be called, and ends its life: the encoder goes back to
 // its pool.
 type Writer struct {
-	*machine
+	*machine // nil once closed
 
 	coding Coding
 	level  Level
@@ -34,6 +34,9 @@ func (m *Meter) NewWriter(w io.Writer, c Coding, l Level, size int64) *Writer {
 
 // Write encodes p. What the destination gets of it now is up to the encoder.
 func (w *Writer) Write(p []byte) (int, error) {
+	if w.machine == nil {
+		return 0, io.ErrClosedPipe
+	}
 	defer w.clock(time.Now())
 	n, err := w.encoder.Write(p)
 	w.in += int64(n)
@@ -42,6 +45,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 
 // Flush makes all that was written decodable by who has what the destination got.
 func (w *Writer) Flush() error {
+	if w.machine == nil {
+		return io.ErrClosedPipe
+	}
 	defer w.clock(time.Now())
 	return w.encoder.Flush()
 }
