@@ -5,10 +5,13 @@ import (
 	"time"
 )
 
+// waitsMetric is how long goroutines waited for a processor before they ran.
+const waitsMetric = "/sched/latencies:seconds"
+
 // Crowded returns a function that says whether, since it was last asked, goroutines have had to wait for a processor: whether
 // more than one in a hundred waited for over a millisecond.
 func Crowded() func() bool {
-	sample := []metrics.Sample{{Name: "/sched/latencies:seconds"}}
+	sample := []metrics.Sample{{Name: waitsMetric}}
 	var all, late uint64
 	return func() bool {
 		metrics.Read(sample)
