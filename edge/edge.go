@@ -43,6 +43,7 @@ type Edge struct {
 	logger   *slog.Logger
 	identity identity
 	visits   *visits
+	freezes  *freezes
 	log      *accessLog
 	metrics  *metrics
 	server   *lane.Server
@@ -69,6 +70,7 @@ func New(o Options) (*Edge, error) {
 	e := &Edge{
 		store: o.Store, journal: o.Journal, purges: o.Purges, clock: o.Clock, logger: o.Logger,
 		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version), certs: o.Certificates,
+		freezes: newFreezes(o.Clock, o.Logger),
 	}
 	var err error
 	if e.log, err = openAccessLog(o.Config.Log, os.Stdout, e.metrics.LogLinesLost, o.Logger); err != nil {
@@ -77,7 +79,7 @@ func New(o Options) (*Edge, error) {
 	e.metrics.watchStore(o.Store)
 	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
-	e.metrics.registry.MustRegister(upstreamCollector{e})
+	e.metrics.registry.MustRegister(upstreamCollector{e}, freezeCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
 	if e.sockets, err = o.openSockets(); err != nil {
 		return nil, err
@@ -117,6 +119,10 @@ func (e *Edge) Run(ctx context.Context) error {
 	for _, s := range e.sockets {
 		serving.Go(func() error { return e.server.Serve(s) })
 	}
+	serving.Go(func() error {
+		e.freezes.run(ctx)
+		return nil
+	})
 	e.ready.Store(true)
 	serving.Go(func() error {
 		<-ctx.Done()

@@ -29,6 +29,8 @@ func (variedOrigin) Host() string { return "origin.internal" }
 
 func (variedOrigin) Owns(u *url.URL, _ string) bool { return u.Host == "origin.internal" }
 
+func (variedOrigin) IsOut() bool { return false }
+
 func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	sum := fnv.New64a()
 	io.WriteString(sum, r.URL.RequestURI())
