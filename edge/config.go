@@ -9,6 +9,7 @@ import (
 // Config is what the edge needs to know; cmd/selvage composes it with the other rooms' into the file format.
 type Config struct {
 	Listeners []ListenerConfig `yaml:"listeners"`
+	Streams   []StreamConfig   `yaml:"streams"`
 	Sites     []SiteConfig     `yaml:"sites"`
 	Limits    Limits           `yaml:"limits"`
 	Timeouts  Timeouts         `yaml:"timeouts"`

@@ -24,6 +24,9 @@ var forbidden = []struct{ from, to, why string }{
 	{"selvage/purge", "selvage/tlsmgr", "a purge needs no certificate"},
 	{"selvage/edge", "selvage/tlsmgr", "a listener is given its *tls.Config"},
 	{"selvage/edge/internal/lane", "selvage", "the connection lies below the rooms: what it needs is handed to it"},
+	{"selvage/edge/internal/stream", "selvage/cache", "what is passed on is neither kept nor looked into"},
+	{"selvage/edge/internal/stream", "selvage/purge", "what is passed on is not kept"},
+	{"selvage/edge/internal/stream", "net/http", "it knows no HTTP"},
 	{"selvage/edge", "selvage/cmd", wiring},
 	{"selvage/purge", "selvage/cmd", wiring},
 }

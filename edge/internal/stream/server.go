@@ -42,14 +42,14 @@ type Config struct {
 	MaxPerAddress int           // of those, of one client address; 0 is no bound
 }
 
-// Server accepts connections from one listener.
+// Server passes on the connections of one listener, or those that another server makes over to it.
 type Server struct {
 	config atomic.Pointer[Config]
 	ended  func(*Account)
 	log    *slog.Logger
 	life   context.Context // of connections
 	end    context.CancelFunc
-	conns  sync.WaitGroup // connections; added to by the accept loop
+	conns  sync.WaitGroup // connections; added to by the accept loop, while it has a place for them
 
 	mu      sync.Mutex
 	changed *sync.Cond // a connection has ended, the bound has changed, or the server closes
@@ -142,20 +142,47 @@ func (s *Server) leavePlace() {
 
 // begin starts the life of a connection that has a place.
 func (s *Server) begin(c net.Conn) {
-	s.mu.Lock()
-	s.open[c] = struct{}{}
-	s.mu.Unlock()
-	s.conns.Go(func() {
-		defer s.leavePlace()
-		s.serve(c)
-		c.Close()
-		s.mu.Lock()
-		delete(s.open, c)
-		s.mu.Unlock()
-	})
+	s.conns.Go(func() { s.serve(s.newVisit(c)) })
 }
 
-// enter counts c for its client's address, unless there are too many already.
+// Takes reports whether there is a target for a name.
+func (s *Server) Takes(name string) bool { return s.config.Load().Target(name) != nil }
+
+// Adopt serves a connection that somebody else has accepted, and whose ClientHello was read: it asks for name. It returns
+// when the connection is over. Beyond the bound of connections it is refused: nobody can be made to wait here.
+func (s *Server) Adopt(c net.Conn, name string, read []byte) {
+	v := s.newVisit(c)
+	v.account.Name, v.read, v.heard = name, read, true
+	s.mu.Lock()
+	full := s.closing || s.places >= v.MaxConns
+	if !full {
+		s.places++
+	}
+	s.mu.Unlock()
+	if full {
+		v.refuse(reasonTooMany)
+		return
+	}
+	s.serve(v)
+}
+
+// serve sees a connection that has a place to its end.
+func (s *Server) serve(v *visit) {
+	s.mu.Lock()
+	s.open[v.conn] = struct{}{}
+	if s.life.Err() != nil {
+		resetConn(v.conn) // after cut has been here
+	}
+	s.mu.Unlock()
+	v.run()
+	v.conn.Close()
+	s.mu.Lock()
+	delete(s.open, v.conn)
+	s.mu.Unlock()
+	s.leavePlace()
+}
+
+// enter counts a connection for its client's address, unless there are too many already.
 func (s *Server) enter(client netip.Addr, limit int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,107 +11,117 @@ import (
 	"selvage/origin"
 )
 
-// Proxied is a connection that came through a proxy which has said who the client is.
+// Proxied is a connection whose other end is a proxy that has said who the client is.
 type Proxied interface {
 	net.Conn
-	// Below returns the connection itself, and what was read of it already.
+	// Below returns the connection itself, and what was read of it and not handed out.
 	Below() (c net.Conn, read []byte)
 }
 
-// serve sees a connection to its end.
-func (s *Server) serve(c net.Conn) {
-	cfg := s.config.Load()
-	a := &Account{Begin: time.Now(), Client: addressOf(c), Stream: cfg.Label}
-	if a.Error = s.admit(c, cfg, a); a.Error != "" {
-		resetConn(c)
-	}
-	a.Total = time.Since(a.Begin)
-	s.ended(a)
+// visit is a connection from its beginning to its end.
+type visit struct {
+	*Server
+	*Config
+	conn     net.Conn
+	read     []byte // of it, and not passed on
+	heard    bool   // the ClientHello was read
+	from, to net.Addr
+	account  Account
 }
 
-// addressOf is the client's address, which is not valid for a unix socket's.
-func addressOf(c net.Conn) netip.Addr {
-	if at, ok := c.RemoteAddr().(*net.TCPAddr); ok {
+func (s *Server) newVisit(c net.Conn) *visit {
+	cfg := s.config.Load()
+	v := &visit{Server: s, Config: cfg, conn: c, from: c.RemoteAddr(), to: c.LocalAddr()}
+	v.account = Account{Begin: time.Now(), Client: addressOf(v.from), Stream: cfg.Label}
+	if p, ok := c.(Proxied); ok {
+		v.conn, v.read = p.Below()
+	}
+	return v
+}
+
+// addressOf is a client's address, which is not valid for a unix socket's.
+func addressOf(a net.Addr) netip.Addr {
+	if at, ok := a.(*net.TCPAddr); ok {
 		return at.AddrPort().Addr().Unmap().WithZone("")
 	}
 	return netip.Addr{}
 }
 
+// run sees the connection to its end, and tells of it.
+func (v *visit) run() {
+	if reason := v.admit(); reason != "" {
+		v.refuse(reason)
+		return
+	}
+	v.tell("")
+}
+
+func (v *visit) refuse(reason string) {
+	resetConn(v.conn)
+	v.tell(reason)
+}
+
+func (v *visit) tell(reason string) {
+	v.account.Error, v.account.Total = reason, time.Since(v.account.Begin)
+	v.ended(&v.account)
+}
+
 // admit looks whether the client may come, and serves it if so. It returns why not, or why the connection was cut.
-func (s *Server) admit(c net.Conn, cfg *Config, a *Account) string {
-	if !cfg.Admits(a.Client) {
+func (v *visit) admit() string {
+	client := v.account.Client
+	if !v.Admits(client) {
 		return reasonDenied
 	}
-	if !s.enter(a.Client, cfg.MaxPerAddress) {
+	if !v.enter(client, v.MaxPerAddress) {
 		return reasonTooMany
 	}
-	defer s.leave(a.Client)
-	from, to := c.RemoteAddr(), c.LocalAddr()
-	var read []byte
-	if p, ok := c.(Proxied); ok {
-		c, read = p.Below()
-	}
-	if cfg.ByName {
-		var reason string
-		if read, reason = hear(c, read, cfg.Hello, a); reason != "" {
-			return reason
+	defer v.leave(client)
+	if v.ByName && !v.heard {
+		if err := v.hear(); err != nil {
+			return helloReason(err)
 		}
 	}
-	target := cfg.Target(a.Name)
+	target := v.Target(v.account.Name)
 	if target == nil {
 		return reasonNoRoute
 	}
-	a.Origin = target.Origin
-	return s.pass(visit{conn: c, read: read, from: from, to: to, target: target}, cfg, a)
+	v.account.Origin = target.Origin
+	return v.pass(target)
 }
 
 // hear reads the ClientHello.
-func hear(c net.Conn, read []byte, patience time.Duration, a *Account) (all []byte, reason string) {
-	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return nil, reasonLeft
+func (v *visit) hear() (err error) {
+	if err := v.conn.SetReadDeadline(time.Now().Add(v.Hello)); err != nil {
+		return err
 	}
-	name, all, err := ReadHello(io.MultiReader(bytes.NewReader(read), c))
-	if err == nil {
-		err = c.SetReadDeadline(time.Time{})
-	}
+	v.account.Name, v.read, err = ReadHello(io.MultiReader(bytes.NewReader(v.read), v.conn))
 	if err != nil {
-		return nil, helloReason(err)
+		return err
 	}
-	a.Name = name
-	return all, ""
+	return v.conn.SetReadDeadline(time.Time{})
 }
 
-// visit is a client that has a target.
-type visit struct {
-	conn     net.Conn
-	read     []byte // of it, and not passed on
-	from, to net.Addr
-	target   *Target
-}
-
-// pass joins a client with an upstream.
-func (s *Server) pass(v visit, cfg *Config, a *Account) string {
-	traffic := v.target.Traffic
-	traffic.Total.Add(1)
-	traffic.Open.Add(1)
-	defer traffic.Open.Add(-1)
-	up, err := s.connect(v, cfg, a)
+// pass joins the client with an upstream.
+func (v *visit) pass(to *Target) string {
+	to.Traffic.Total.Add(1)
+	to.Traffic.Open.Add(1)
+	defer to.Traffic.Open.Add(-1)
+	up, err := v.connect(to.Pool)
 	if err != nil {
 		return connectReason(err)
 	}
 	defer up.Release()
-	a.Upstream = up.Upstream
-	j := &joint{client: newEnd(v.conn), upstream: newEnd(up.Conn), idle: cfg.Idle, traffic: traffic}
+	j := &joint{client: newEnd(v.conn), upstream: newEnd(up.Conn), idle: v.Idle, traffic: to.Traffic}
 	err = j.run(v.read)
-	a.Received, a.Sent = j.received.Load(), j.sent.Load()
+	a := &v.account
+	a.Upstream, a.Received, a.Sent = up.Upstream, j.received.Load(), j.sent.Load()
 	return cutReason(err)
 }
 
-func (s *Server) connect(v visit, cfg *Config, a *Account) (*origin.Stream, error) {
-	ctx, cancel := context.WithTimeout(s.life, cfg.Connect)
+func (v *visit) connect(p Pool) (*origin.Stream, error) {
+	ctx, cancel := context.WithTimeout(v.life, v.Connect)
 	defer cancel()
 	began := time.Now()
-	up, err := v.target.Pool.Connect(ctx, v.from, v.to)
-	a.Connect = time.Since(began)
-	return up, err
+	defer func() { v.account.Connect = time.Since(began) }()
+	return p.Connect(ctx, v.from, v.to)
 }
