@@ -99,7 +99,7 @@ func sameSockets(old, now []ListenerConfig) error {
 // laneConfig is what of the configuration concerns connections.
 func (e *Edge) laneConfig(c Config) lane.Config {
 	return lane.Config{
-		Limits: lane.Limits{RequestLine: c.Limits.RequestLine, Head: c.Limits.Head, Fields: c.Limits.Fields, Conns: c.Limits.Conns},
+		Limits: lane.Limits{RequestLine: c.Limits.RequestLine, Head: c.Limits.Head, Fields: c.Limits.Fields, Conns: c.connsBeside()},
 		Timeouts: lane.Timeouts{
 			Handshake: c.Timeouts.Handshake, Header: c.Timeouts.Header, Idle: c.Timeouts.Idle, Write: c.Timeouts.Write,
 		},

@@ -24,7 +24,8 @@ type StreamConfig struct {
 	// Allow and Deny are addresses or prefixes. Deny wins; with Allow, all others are refused.
 	Allow []string `yaml:"allow"`
 	Deny  []string `yaml:"deny"`
-	// MaxConns bounds the open connections; those beyond wait to be accepted. 0 is a share of the descriptor limit.
+	// MaxConns bounds the open connections; those beyond wait to be accepted. 0 is an eighth of the descriptor
+	// limit, divided by the number of streams.
 	MaxConns int `yaml:"max_conns"`
 	// MaxConnsPerAddress bounds those of one client address; 0 is no bound. Beyond: refused.
 	MaxConnsPerAddress int            `yaml:"max_conns_per_address"`

@@ -72,8 +72,10 @@ func appendStreamText(dst []byte, a *stream.Account) []byte {
 	dst = appendColumn(append(dst, ' '), a.Error, 24)
 	dst = appendRight(append(dst, ' '), string(appendMillis(nil, a.Total)), 10)
 	dst = appendRight(append(dst, " ms "...), strconv.FormatInt(a.Sent, 10), 10)
-	dst = append(append(append(dst, " B  "...), a.Stream...), ' ')
-	dst = appendEscaped(dst, clip(a.Name), escapeHex)
+	dst = append(append(dst, " B  "...), a.Stream...)
+	if a.Name != "" {
+		dst = appendEscaped(append(dst, ' '), clip(a.Name), escapeHex)
+	}
 	if a.Upstream != "" {
 		dst = append(append(dst, " to "...), a.Upstream...)
 	}

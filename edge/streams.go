@@ -43,6 +43,18 @@ func (e *Edge) closeStreams() {
 	}
 }
 
+// streamShare is the part of the descriptor limit that all streams may have as connections, if the configuration does not
+// say: each takes two descriptors, so that is a quarter. The sites then have a half, and the rest is for origins and the disk.
+const streamShare = 8
+
+// connsBeside is the bound of connections for the sites; 0 is the lane's own.
+func (c *Config) connsBeside() int {
+	if c.Limits.Conns == 0 && len(c.Streams) > 0 {
+		return max(1, descriptors()/2)
+	}
+	return c.Limits.Conns
+}
+
 // compileStream makes what a stream does with connections. Like compileSites it panics on what Validate refuses.
 func (e *Edge) compileStream(all Config, c *StreamConfig, pools map[string]Pool) *stream.Config {
 	g := gate{allow: mustPrefixes(c.Allow), deny: mustPrefixes(c.Deny)}
@@ -54,7 +66,7 @@ func (e *Edge) compileStream(all Config, c *StreamConfig, pools map[string]Pool)
 		MaxConns: c.MaxConns, MaxPerAddress: c.MaxConnsPerAddress,
 	}
 	if s.MaxConns == 0 {
-		s.MaxConns = max(1, descriptors()/16/len(all.Streams))
+		s.MaxConns = max(1, descriptors()/streamShare/len(all.Streams))
 	}
 	return s
 }

@@ -82,14 +82,12 @@ type rig struct {
 	*Server
 	address  string
 	accounts chan *Account
-	ended    chan error
 	traffic  Traffic
 }
 
-// serveFor starts a server that passes everything to a pool, unless change says otherwise.
-func serveFor(t testing.TB, pool Pool, change func(c *Config)) *rig {
-	t.Helper()
-	r := &rig{accounts: make(chan *Account, 1000), ended: make(chan error, 1)}
+// newRig makes a server that passes everything to a pool, unless change says otherwise.
+func newRig(t testing.TB, pool Pool, change func(c *Config)) *rig {
+	r := &rig{accounts: make(chan *Account, 1000)}
 	target := &Target{Origin: "test", Pool: pool, Traffic: &r.traffic}
 	c := &Config{
 		Label: "stream", Target: func(string) *Target { return target }, Admits: func(netip.Addr) bool { return true },
@@ -97,17 +95,26 @@ func serveFor(t testing.TB, pool Pool, change func(c *Config)) *rig {
 	}
 	change(c)
 	r.Server = NewServer(c, func(a *Account) { r.accounts <- a }, slog.New(slog.DiscardHandler))
-	l := listen(t)
-	r.address = l.Addr().String()
-	go func() { r.ended <- r.Serve(l) }()
 	t.Cleanup(func() {
 		now, cancel := context.WithCancel(context.Background())
 		cancel()
 		_ = r.Shutdown(now)
-		if err := <-r.ended; err != nil {
+	})
+	return r
+}
+
+// serveFor starts such a server.
+func serveFor(t testing.TB, pool Pool, change func(c *Config)) *rig {
+	t.Helper()
+	l, ended := listen(t), make(chan error, 1)
+	t.Cleanup(func() {
+		if err := <-ended; err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
+	r := newRig(t, pool, change)
+	r.address = l.Addr().String()
+	go func() { ended <- r.Serve(l) }()
 	return r
 }
 

@@ -98,6 +98,37 @@ func TestByName(t *testing.T) {
 	}
 }
 
+// TestAdopt: what another server has accepted goes the same way, within the same bound, and is waited for.
+func TestAdopt(t *testing.T) {
+	r, l := newRig(t, upstreams(t, echo), func(c *Config) { c.ByName, c.MaxConns = true, 1 }), listen(t)
+	adopt := func() (client *net.TCPConn, over chan struct{}) {
+		client, over = dial(t, l.Addr().String()), make(chan struct{})
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			r.Adopt(c, "a.example", []byte("read "))
+			close(over)
+		}()
+		return client, over
+	}
+	first, over := adopt()
+	mustWrite(t, first, "before")
+	wantRead(t, first, "read before")
+	second, refused := adopt()
+	<-refused
+	if _, err := second.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("beyond the bound: %v, want a reset", err)
+	}
+	r.wantError(t, reasonTooMany)
+	first.Close()
+	<-over
+	if a := r.wantError(t, ""); a.Name != "a.example" || a.Received != int64(len("read before")) {
+		t.Errorf("the account has %q and %d bytes", a.Name, a.Received)
+	}
+}
+
 // TestConnectionsAreBounded: one too many waits for a place, one too many of an address is refused.
 func TestConnectionsAreBounded(t *testing.T) {
 	r := serveFor(t, upstreams(t, echo), func(c *Config) { c.MaxConns = 2 })
