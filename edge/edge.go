@@ -43,6 +43,7 @@ type Edge struct {
 	logger   *slog.Logger
 	identity identity
 	visits   *visits
+	freezes  *freezes
 	log      *accessLog
 	metrics  *metrics
 	server   *lane.Server
@@ -70,6 +71,7 @@ func New(o Options) (*Edge, error) {
 	e := &Edge{
 		store: o.Store, journal: o.Journal, purges: o.Purges, clock: o.Clock, logger: o.Logger,
 		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version), certs: o.Certificates,
+		freezes: newFreezes(o.Clock, o.Logger),
 	}
 	var err error
 	if e.log, err = openAccessLog(o.Config.Log, os.Stdout, e.metrics.LogLinesLost, o.Logger); err != nil {
@@ -78,7 +80,7 @@ func New(o Options) (*Edge, error) {
 	e.metrics.watchStore(o.Store)
 	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
-	e.metrics.registry.MustRegister(upstreamCollector{e})
+	e.metrics.registry.MustRegister(upstreamCollector{e}, freezeCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
 	if err = e.openStreams(o); err != nil {
 		return nil, err
@@ -123,6 +125,10 @@ func (e *Edge) Run(ctx context.Context) error {
 		serving.Go(func() error { return e.server.Serve(s) })
 	}
 	e.runStreams(serving)
+	serving.Go(func() error {
+		e.freezes.run(ctx)
+		return nil
+	})
 	e.ready.Store(true)
 	serving.Go(func() error {
 		<-ctx.Done()

@@ -19,6 +19,8 @@ type Pool interface {
 	// Owns reports whether u, in the answer to a request for the host asked, names the origin itself, so that a Location
 	// pointing there can be rewritten.
 	Owns(u *url.URL, asked string) bool
+	// IsOut reports whether nobody is left who can be expected to answer.
+	IsOut() bool
 }
 
 // byHost finds what a host is for. Immutable.
@@ -42,6 +44,7 @@ type site struct {
 	anyMethod bool
 	gate      gate
 	https     https
+	pages     errorPages
 }
 
 // compileSites makes the sites of a configuration that Validate found nothing wrong with; it panics on what Validate
@@ -77,6 +80,7 @@ func compileSite(cfg *SiteConfig, pools map[string]Pool, maxObject int64) *site 
 		name:      cfg.Label(),
 		anyMethod: cfg.Methods == "any",
 		https:     compileHTTPS(cfg.HTTPS),
+		pages:     compileErrorPages(cfg.ErrorPages),
 		gate: gate{
 			allow:    mustPrefixes(cfg.Allow),
 			deny:     mustPrefixes(cfg.Deny),

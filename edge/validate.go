@@ -185,6 +185,7 @@ func (c *SiteConfig) validate(origins map[string]bool, p problems) {
 		c.Cache.Validate(p.under("cache"))
 	}
 	c.HTTPS.HSTS.validate(p.under("https.hsts"))
+	validateErrorPages(c.ErrorPages, p.under("error_pages"))
 	c.validateRoutes(origins, p)
 }
 

@@ -95,7 +95,7 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 		o.Validate(below("origins."+name, report))
 	}
 	f.edgeConfig().Validate(origins, report)
-	f.validateSites(report)
+	f.validateSites(m, report)
 	f.validateCarriage(report)
 	f.TLS.Validate(below("tls", report))
 	f.Admin.validate(m, len(f.Purge.Tokens) > 0, below("admin", report))

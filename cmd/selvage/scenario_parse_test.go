@@ -123,6 +123,8 @@ var statementWords = map[string]func(*scriptParser, statement) error{
 	"restart": (*scriptParser).restart,
 	"purge":   (*scriptParser).purge,
 	"history": (*scriptParser).history,
+	"freeze":  (*scriptParser).freeze,
+	"thaw":    (*scriptParser).thaw,
 	"advance": (*scriptParser).advance,
 	"reload":  (*scriptParser).reload,
 	"metric":  (*scriptParser).metric,
