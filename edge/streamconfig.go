@@ -42,7 +42,8 @@ type StreamRouteConfig struct {
 type StreamTimeouts struct {
 	Hello   time.Duration `yaml:"hello"`   // for the ClientHello, where there are routes
 	Connect time.Duration `yaml:"connect"` // to an upstream, all attempts together
-	Idle    time.Duration `yaml:"idle"`    // without a byte either way
+	// Idle is the time without a byte either way. Of a large transfer 256 KiB have to be taken in it.
+	Idle time.Duration `yaml:"idle"`
 }
 
 // DefaultStream is what an entry of `streams:` has that says nothing.

@@ -16,12 +16,13 @@ import (
 	"github.com/pires/go-proxyproto"
 )
 
-// streamNode is the built program with three streams: TCP on an address of its own, names on another, and a name on the
-// address of the sites.
+// streamNode is the built program with four streams: TCP on an address of its own, names on another, everything by TLS behind
+// a balancer, and a name on the address of the sites.
 type streamNode struct {
 	*process
 	g            *program
 	echo, names  string // addresses
+	told         string // of a stream behind a balancer that names the client
 	sites        string
 	secure       *httptest.Server // knows its clients by a PROXY header
 	echoUpstream []string
@@ -36,7 +37,7 @@ func startStreams(t *testing.T, binary string, upstreams ...string) *streamNode 
 	n.write(t, "", upstreams...)
 	n.process = n.g.startReady(t)
 	serving, _ := n.await("serving")
-	n.sites, n.echo, n.names = n.address, serving.Streams[0], serving.Streams[1]
+	n.sites, n.echo, n.names, n.told = n.address, serving.Streams[0], serving.Streams[1], serving.Streams[2]
 	return n
 }
 
@@ -58,6 +59,7 @@ origins:
 streams:
   - {name: echo, address: "127.0.0.2:0", origin: echo, max_conns: 2000%s}
   - {name: names, address: "127.0.0.3:0", routes: [{hosts: [mail.example.com, "*.deep.example.com"], origin: secure}], timeouts: {hello: 300ms}}
+  - {name: told, address: "127.0.0.4:0", proxy_protocol: [127.0.0.1], origin: secure}
   - {name: shared, address: "127.0.0.1:0", routes: [{hosts: [vpn.example.com], origin: secure}]}
 sites: [{hosts: [www.example.com], routes: [{respond: {body: the site}}]}]
 `, n.g.cache, n.g.socket(), strings.Join(upstreams, `", "tcp://`), n.secure.Listener.Addr(), more)
@@ -98,16 +100,22 @@ func startSecure(t *testing.T) *httptest.Server {
 // says, and what it should say.
 func (n *streamNode) askSecure(address, name string) (got, want string, err error) {
 	trusted := n.secure.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: trusted, ServerName: name})
+	below, err := net.Dial("tcp", address)
 	if err != nil {
 		return "", "", err
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(longEnough))
+	defer below.Close()
+	below.SetDeadline(time.Now().Add(longEnough))
+	client := below.LocalAddr().String()
+	if address == n.told {
+		client = "192.0.2.9:4660"
+		io.WriteString(below, "PROXY TCP4 192.0.2.9 198.51.100.1 4660 993\r\n")
+	}
+	c := tls.Client(below, &tls.Config{RootCAs: trusted, ServerName: name})
 	fmt.Fprintf(c, "GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", name)
 	all, err := io.ReadAll(c)
 	_, body, _ := strings.Cut(string(all), "\r\n\r\n")
-	return body, fmt.Sprintf("%s for %s", name, c.LocalAddr()), err
+	return body, fmt.Sprintf("%s for %s", name, client), err
 }
 
 // startEcho starts an upstream that begins with its own name, and then sends back what comes.

@@ -59,16 +59,16 @@ func testStreamEcho(t *testing.T, binary string) {
 func testStreamNames(t *testing.T, binary string) {
 	n := startStreams(t, binary, startEcho(t, "a"))
 	for _, tt := range []struct{ address, name string }{
-		{n.names, "mail.example.com"}, {n.names, "MAIL.example.com"}, {n.sites, "vpn.example.com"},
+		{n.names, "mail.example.com"}, {n.names, "MAIL.example.com"}, {n.sites, "vpn.example.com"}, {n.told, "example.com"},
 	} {
 		got, want, err := n.askSecure(tt.address, tt.name)
 		if err != nil || got != want {
 			t.Errorf("%s: %q and %v, want %q", tt.name, got, err, want)
 		}
 	}
-	for _, tt := range []struct{ address, name string }{{n.names, "vpn.example.com"}, {n.names, ""}} {
+	for _, tt := range []struct{ address, name string }{{n.names, "vpn.example.com"}, {n.names, "127.0.0.1"}} {
 		if _, _, err := n.askSecure(tt.address, tt.name); !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("%q, which no route has: %v, want a reset", tt.name, err)
+			t.Errorf("%s, which no route has (an address is no name): %v, want a reset", tt.name, err)
 		}
 	}
 	if err := askSite(n.sites); err != nil {
