@@ -9,6 +9,7 @@ import (
 // Config is what the edge needs to know; cmd/selvage composes it with the other rooms' into the file format.
 type Config struct {
 	Listeners []ListenerConfig `yaml:"listeners"`
+	Streams   []StreamConfig   `yaml:"streams"`
 	Sites     []SiteConfig     `yaml:"sites"`
 	Limits    Limits           `yaml:"limits"`
 	Timeouts  Timeouts         `yaml:"timeouts"`
@@ -150,7 +151,7 @@ type Limits struct {
 	Head        int64 `yaml:"head" unit:"bytes"`         // 431: request line and all field lines
 	Fields      int   `yaml:"fields"`                    // 431
 	Body        int64 `yaml:"body" unit:"bytes"`         // 413; 0 is no bound
-	Conns       int   `yaml:"conns"`                     // client connections; 0 is three quarters of the descriptor limit
+	Conns       int   `yaml:"conns"`                     // client connections; 0 is three quarters of the descriptor limit, or half beside streams
 }
 
 // Timeouts towards clients.

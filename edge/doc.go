@@ -15,4 +15,7 @@
 //	          both for hits on the connection itself, below net/http                 hit.go, hithead.go
 //	finish    one Result → access log, metrics, Cache-Status                         result.go, status.go
 //	          the log and the metrics                                                log.go, logqueue.go, logline.go, metrics.go, tally.go
+//
+// Streams walk through none of them: edge/internal/stream passes their connections on. streams.go stands around that, with
+// streamconfig.go, streamline.go (the log) and streammetrics.go.
 package edge

@@ -20,6 +20,7 @@
 //   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
 //   - conn: an HTTP/1 connection below http.Transport. What it hands up has kept the rules.
 //   - follower: knows at every byte of a conn where in the framing it is.
+//   - Stream: a connection to an upstream on which something else than HTTP is spoken. Who asks for it copies.
 //   - Failure: why there is no answer, or not a whole one.
 //
 // What follows an answer in a later burst than its end cannot be told from an answer to the next request, if that has begun by

@@ -183,8 +183,8 @@ func (n *node) run(signals <-chan os.Signal) error {
 	serving, drain := context.WithCancel(context.Background())
 	defer drain()
 	alive, end := context.WithCancel(context.Background())
-	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
-		"memory_limit", formatSize(n.machine.memoryLimit))
+	n.log.Info("serving", "version", thisBuild().Version, "listeners", textOf(n.edge.Addrs()), "streams", textOf(n.edge.StreamAddrs()),
+		"memory", formatSize(n.file.Memory), "memory_limit", formatSize(n.machine.memoryLimit))
 	n.runPools(n.pools, nil)
 	n.tell(daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
@@ -212,9 +212,9 @@ func (n *node) run(signals <-chan os.Signal) error {
 	return g.Wait()
 }
 
-func (n *node) addresses() []string {
+func textOf(addresses []net.Addr) []string {
 	var all []string
-	for _, a := range n.edge.Addrs() {
+	for _, a := range addresses {
 		all = append(all, a.String())
 	}
 	return all

@@ -48,6 +48,17 @@ func newUpstream(t *testing.T) *upstreamProcess {
 	return u
 }
 
+// startUpstream starts one on a free port.
+func startUpstream(t *testing.T) *upstreamProcess {
+	t.Helper()
+	u := newUpstream(t)
+	u.start()
+	t.Cleanup(u.kill)
+	return u
+}
+
+func (u *upstreamProcess) address() string { return net.JoinHostPort(u.ip, u.port) }
+
 // url is how the node knows it.
 func (u *upstreamProcess) url() string {
 	scheme := "http"
@@ -61,7 +72,7 @@ func (u *upstreamProcess) url() string {
 func (u *upstreamProcess) start() {
 	u.t.Helper()
 	u.cmd = exec.Command(os.Args[0], "-test.run=^TestActAsUpstream$")
-	u.cmd.Env = append(os.Environ(), upstreamVariable+"="+net.JoinHostPort(u.ip, u.port))
+	u.cmd.Env = append(os.Environ(), upstreamVariable+"="+u.address())
 	if u.certified != "" {
 		u.cmd.Env = append(u.cmd.Env, certificateVariable+"="+filepath.Join(u.folder, u.certified))
 	}
