@@ -153,6 +153,9 @@ func obeyOrder(w http.ResponseWriter, r *http.Request, order string) {
 		c.Close()
 		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/kept/") {
+		w.Header().Set("Cache-Control", "max-age=3600")
+	}
 	io.WriteString(w, bodyOf(r.URL.Path))
 }
 
