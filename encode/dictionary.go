@@ -1,0 +1,59 @@
+package encode
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strings"
+
+	"github.com/dunglas/httpsfv"
+)
+
+// Hash names a dictionary by its content.
+type Hash [sha256.Size]byte
+
+// HashOf returns the hash of a dictionary.
+func HashOf(dictionary []byte) Hash { return sha256.Sum256(dictionary) }
+
+// String is the hash as Available-Dictionary has it: a byte sequence (RFC 9651, section 3.3.5).
+func (h Hash) String() string { return ":" + base64.StdEncoding.EncodeToString(h[:]) + ":" }
+
+// ParseAvailable returns the hash in the lines of Available-Dictionary (RFC 9842, section 2.2). More than one member, or what
+// is no hash, is no dictionary.
+func ParseAvailable(lines []string) (Hash, bool) {
+	item, err := httpsfv.UnmarshalItem(lines)
+	if err != nil {
+		return Hash{}, false
+	}
+	b, ok := item.Value.([]byte)
+	if !ok || len(b) != len(Hash{}) {
+		return Hash{}, false
+	}
+	return Hash(b), true
+}
+
+// maxDictionaryID bounds Dictionary-ID (RFC 9842, section 2.3).
+const maxDictionaryID = 1024
+
+// ParseDictionaryID returns what the lines of Dictionary-ID call the dictionary, in the server's own words. It proves nothing:
+// only the hash does.
+func ParseDictionaryID(lines []string) (string, bool) {
+	item, err := httpsfv.UnmarshalItem(lines)
+	if err != nil {
+		return "", false
+	}
+	id, ok := item.Value.(string)
+	if !ok || id == "" || len(id) > maxDictionaryID {
+		return "", false
+	}
+	return id, true
+}
+
+// UseAs returns the value of Use-As-Dictionary for a response that is a dictionary for the paths that p matches (RFC 9842,
+// section 2.1). id is printable ASCII, or empty.
+func UseAs(p Pattern, id string) string {
+	value := `match="` + string(p) + `"`
+	if id != "" {
+		value += `, id="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(id) + `"`
+	}
+	return value
+}
