@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -67,7 +66,7 @@ var decoders [codings]sync.Pool
 func newDecoder(c Coding) decoder {
 	switch c {
 	case Gzip:
-		return new(gzip.Reader)
+		return newMembers()
 	case Brotli:
 		return new(brotli.Reader)
 	default:
