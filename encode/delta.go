@@ -60,7 +60,9 @@ func NewDeltaReader(r io.Reader, old []byte, limits Limits) (io.ReadCloser, erro
 	if err != nil {
 		return nil, err
 	}
-	return &reader{decoder: &deltaDecoder{Decoder: d, hash: HashOf(old)}, limits: limits, from: source{Reader: r}, head: int64(deltaHead)}, nil
+	return &reader{
+		decoder: &deltaDecoder{Decoder: d, hash: HashOf(old)}, limits: limits, head: int64(deltaHead), from: source{Reader: r},
+	}, nil
 }
 
 // errOtherDictionary is the end of a delta to something else.

@@ -88,7 +88,8 @@ func TestDeltaHead(t *testing.T) {
 	if err := h.Decode(coded); err != nil || !h.Skippable || h.SkippableSize != 32 {
 		t.Errorf("the head as Zstandard sees it: %+v, %v", h, err)
 	}
-	if err := h.Decode(coded[len(want):]); err != nil || h.DictionaryID != 0 || h.WindowSize > 8<<20 || h.FrameContentSize != uint64(len(next)) {
+	err := h.Decode(coded[len(want):])
+	if err != nil || h.DictionaryID != 0 || h.WindowSize > 8<<20 || h.FrameContentSize != uint64(len(next)) {
 		t.Errorf("the frame: %+v, %v", h, err)
 	}
 }

@@ -21,7 +21,7 @@ type Limits struct {
 	Ratio int64
 }
 
-// DefaultLimits suit bodies that are decoded as they stream: text with a ratio of 200 exists, and gzip cannot do more than 1032.
+// DefaultLimits suit bodies that are decoded as they stream: there is text with a ratio of 200, and zeros have 1032 in gzip.
 func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Ratio: 250} }
 
 // ratioFloor is what any input may decode to.

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestSizes measures real text beside the reference tools, for testdata/bench/README.md: `make sizes` calls it. SELVAGE_SIZES is
-// a folder with a folder for each set of files, and SELVAGE_SIZES_OLD one with older versions under the same names.
+// TestSizes measures real text beside the reference tools, for testdata/bench/README.md: `make sizes` calls it. SELVAGE_SIZES
+// is a folder with a folder for each set of files, and SELVAGE_SIZES_OLD one with older versions under the same names.
 func TestSizes(t *testing.T) {
 	folder := os.Getenv("SELVAGE_SIZES")
 	if folder == "" {
@@ -171,6 +171,8 @@ func printDeltas(t *testing.T, folder, olds string) {
 	}
 }
 
+var textExtensions = []string{".html", ".css", ".js", ".cjs", ".svg", ".json"}
+
 // maxOfSet bounds how much is measured of one set: Brotli at 11 takes seconds for a megabyte.
 const maxOfSet = 4 << 20
 
@@ -179,7 +181,7 @@ func textOf(t *testing.T, folder string) []string {
 	var files []string
 	total := int64(0)
 	err := filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !slices.Contains([]string{".html", ".css", ".js", ".mjs", ".svg", ".json"}, filepath.Ext(path)) {
+		if err != nil || d.IsDir() || !slices.Contains(textExtensions, filepath.Ext(path)) {
 			return err
 		}
 		info, err := d.Info()
