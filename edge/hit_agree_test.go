@@ -29,6 +29,8 @@ func (variedOrigin) Host() string { return "origin.internal" }
 
 func (variedOrigin) Owns(u *url.URL, _ string) bool { return u.Host == "origin.internal" }
 
+func (variedOrigin) IsOut() bool { return false }
+
 func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	sum := fnv.New64a()
 	io.WriteString(sum, r.URL.RequestURI())
@@ -156,7 +158,7 @@ func TestBothLanesAnswerAlike(t *testing.T) {
 		raw := fmt.Sprintf("%s %s%d HTTP/1.1\r\nHost: example.com\r\n", method, path, i)
 		for _, line := range []string{
 			`If-None-Match: "one"`, `If-None-Match: "two", W/"weak"`, "If-Modified-Since: Tue, 01 Sep 2026 00:00:00 GMT",
-			"Accept-Encoding: gzip", "User-Agent: a", "Connection: keep-alive", "Cookie: a=b",
+			"Accept-Encoding: gzip", "User-Agent: a", "Connection: keep-alive", "Cookie: a=b", "Connection: close",
 		} {
 			if dice.IntN(4) == 0 {
 				raw += line + "\r\n"
