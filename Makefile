@@ -44,7 +44,7 @@ fuzz: ## every fuzz target for FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
 
 soak: ## the long proofs: kills, damage, purges, failing upstreams, hostile clients and reloads by the hundred; tests with -race SOAKCOUNT times; every fuzz target for SOAKTIME
-	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures|HostileTLS|ReloadUnderLoad)$$' ./cmd/selvage/
+	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(Crash|NoClientSeesWhatWasPurged|UpstreamFailures|NameServerFails|HostileTLS|ReloadUnderLoad)$$' ./cmd/selvage/
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h -v -run '^Test(ModelOfBothTiers|NoRequestSeesWhatWasPurged)$$' ./cache/
 	SELVAGE_SOAK=1 go test -count=1 -timeout=4h ./cache/internal/disk/ ./purge/
 	go test -run '^$$' -fuzz '^FuzzBothWaysReadTheSame$$' -fuzztime $(LANETIME) -fuzzminimizetime 1s ./edge/

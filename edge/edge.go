@@ -124,11 +124,11 @@ func (e *Edge) Run(ctx context.Context) error {
 	for _, s := range e.sockets {
 		serving.Go(func() error { return e.server.Serve(s) })
 	}
-	e.runStreams(serving)
 	serving.Go(func() error {
 		e.freezes.run(ctx)
 		return nil
 	})
+	e.runStreams(serving)
 	e.ready.Store(true)
 	serving.Go(func() error {
 		<-ctx.Done()

@@ -111,6 +111,7 @@ var statementWords = map[string]func(*scriptParser, statement) error{
 	"config":  (*scriptParser).fullConfig,
 	"site":    (*scriptParser).siteConfig,
 	"cache":   (*scriptParser).cacheConfig,
+	"node":    (*scriptParser).otherNode,
 	"origin":  (*scriptParser).origin,
 	"then":    (*scriptParser).then,
 	"client":  (*scriptParser).client,

@@ -200,7 +200,7 @@ func testStreamUpstreamDies(t *testing.T, binary string) {
 	const conns = 500
 	needDescriptors(t, 3*conns)
 	a, b := startUpstream(t), startUpstream(t)
-	n := startStreams(t, binary, a.address, b.address)
+	n := startStreams(t, binary, a.address(), b.address())
 	talk := func(c net.Conn) error { // upstreams of this test speak HTTP, which is only bytes here
 		c.SetDeadline(time.Now().Add(longEnough))
 		if _, err := io.WriteString(c, "GET /page HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
