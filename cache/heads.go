@@ -125,7 +125,7 @@ func (d *below) decode(h *head, q *Query) bool {
 	o := &h.object
 	o.Key, o.Hash, o.Variant, o.fill = f.Key, q.Hash, f.Variant, f.Fill
 	o.Site, o.Host, o.URL = site, host, url
-	o.Meta, o.Own = &h.meta, Representation{Coding: h.meta.Coding, ETag: h.meta.ETag, Body: &h.body}
+	o.Meta, o.Own = &h.meta, ownOf(&h.meta, &h.body)
 	o.checked.Store(h.meta.Epoch)
 	return true
 }
