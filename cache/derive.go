@@ -18,6 +18,9 @@ type Encoding struct {
 	Workshop *encode.Workshop // makes what is kept; nil: nobody does, and what was made in haste is kept
 }
 
+// Encoding is what codings are made with, and counted by.
+func (s *Store) Encoding() Encoding { return s.encoding }
+
 // retryDerive is how long a coding made in haste is sent before the next attempt at a better one, when the last found the
 // workshop's queue full.
 const retryDerive = time.Second

@@ -94,7 +94,7 @@ func (c *Codings) want(q *Query, o *Object) (coding encode.Coding, varies bool) 
 		if !known {
 			length = -1
 		}
-		if length == 0 || !c.Wants(m.Head.Get("Content-Type"), length) {
+		if length == 0 || length > c.MaxSize || !c.Wants(m.Head.Get("Content-Type"), length) {
 			return 0, false
 		}
 		if q.Control.NoTransform { // RFC 9111, section 5.2.1.6

@@ -77,7 +77,7 @@ func (n *node) open(f *File, o opener) (err error) {
 		return err
 	}
 	clock, journal := cache.SystemClock(), n.journal
-	n.coding = cache.Encoding{Meter: new(encode.Meter), Workshop: encode.NewWorkshop(f.Compress, nil)}
+	n.coding = cache.Encoding{Meter: new(encode.Meter), Workshop: encode.NewWorkshop(f.Compress, encode.Crowded())}
 	if n.store, err = cache.NewStore(cache.StoreConfig{
 		MaxBytes: f.Memory, Disk: f.Disk, Encoding: n.coding, Logger: n.log,
 		Identity: journal.Identity(), HighestEpoch: journal.Reserved(),
