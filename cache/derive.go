@@ -15,7 +15,7 @@ import (
 // Encoding is what a Store makes codings with.
 type Encoding struct {
 	Meter    *encode.Meter    // counts; nil does not
-	Workshop *encode.Workshop // makes what is kept; nil: nobody does, and what was made in haste is kept
+	Workshop *encode.Workshop // makes what is kept, and is closed with the Store; nil: what was made in haste is kept
 }
 
 // Encoding is what codings are made with, and counted by.

@@ -29,7 +29,6 @@ func inWorkshop(t *testing.T, purges Purges, f func(t *testing.T, b *bench)) {
 		c := encode.DefaultConfig()
 		b.policy.Codings = CompileCodings(&c)
 		b.encoding = Encoding{new(encode.Meter), encode.NewWorkshop(encode.DefaultWorkshopConfig(), nil)}
-		t.Cleanup(b.encoding.Workshop.Close)
 		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
 			return replyText(text, "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
 		}

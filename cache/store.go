@@ -102,10 +102,13 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 // disk must be run; what Close ends has to end first.
 func (s *Store) Run(ctx context.Context) error { return s.disk.run(ctx) }
 
-// Close ends all fills, waits for them and lets go of everything.
+// Close ends all fills and the work on codings, waits for them and lets go of everything.
 func (s *Store) Close() {
 	s.cancel()
 	s.fills.Wait()
+	if w := s.encoding.Workshop; w != nil {
+		w.Close()
+	}
 	s.ram.Close()
 }
 

@@ -45,7 +45,6 @@ func onStage(t *testing.T, f func(t *testing.T, s *stage), changes ...func(*cach
 		s := &stage{t: t}
 		journal, clock := purge.NewJournal(), cache.SystemClock()
 		coding := cache.Encoding{Meter: new(encode.Meter), Workshop: encode.NewWorkshop(encode.DefaultWorkshopConfig(), nil)}
-		t.Cleanup(coding.Workshop.Close)
 		store, err := cache.NewStore(cache.StoreConfig{MaxBytes: 1 << 20, Encoding: coding}, clock, journal) // 128 KiB for fills
 		if err != nil {
 			t.Fatal(err)

@@ -60,7 +60,6 @@ func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 func laneEdges(t *testing.T) (on, off *Edge) {
 	journal, clock := purge.NewJournal(), cache.SystemClock()
 	coding := cache.Encoding{Workshop: encode.NewWorkshop(encode.WorkshopConfig{CPU: 100, Queue: 100}, nil)}
-	t.Cleanup(coding.Workshop.Close)
 	store, err := cache.NewStore(cache.StoreConfig{MaxBytes: 64 << 20, Encoding: coding}, clock, journal)
 	if err != nil {
 		t.Fatal(err)

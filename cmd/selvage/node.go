@@ -165,8 +165,8 @@ func (n *node) close() {
 	if n.admin != nil {
 		n.admin.close()
 	}
-	if n.coding.Workshop != nil {
-		n.coding.Workshop.Close()
+	if n.store == nil && n.coding.Workshop != nil {
+		n.coding.Workshop.Close() // otherwise the store does
 	}
 	if n.store != nil {
 		n.store.Close()
