@@ -64,11 +64,18 @@ func (s *Store) derive(ctx context.Context, o *Object, coding encode.Coding, pac
 	coded, err := s.encoding.Meter.Keep(ctx, plain, coding, pace)
 	switch {
 	case errors.Is(err, encode.ErrUseless):
-		s.publish(o, &Representation{Coding: coding.String(), Final: true})
+		s.keepCoded(o, &Representation{Coding: coding.String(), Final: true})
 	case err == nil:
-		s.publish(o, &Representation{
+		s.keepCoded(o, &Representation{
 			Coding: coding.String(), Final: true, Body: bodyOf(slices.Clip(coded)), sum: xxhash.Sum64(coded),
 		})
+	}
+}
+
+// keepCoded leaves a coding with its object: in memory, on the disk, or in both.
+func (s *Store) keepCoded(o *Object, r *Representation) {
+	if s.publish(o, r) || o.Own.Body.below != nil {
+		s.disk.putCoded(o, r)
 	}
 }
 

@@ -43,16 +43,20 @@ type Choice struct {
 	*Representation
 	Varies  bool // another client may get another, because of what we make
 	AddVary bool // and neither the Head nor the origin says so: Vary: Accept-Encoding is missing
-	Pending bool // it has no Body yet: see Store.Stream
+	Pending bool // it has no Body yet: see Store.Choose and Store.Stream
 
 	held bool // a place among the readers of Body is kept
 }
 
-// Release gives up the place that Stream has kept.
+// Release gives up the place that Stream has kept, and what was opened on the disk for a reader who did not come.
 func (c *Choice) Release() {
-	if c.held {
+	switch {
+	case c.Body == nil:
+	case c.held:
 		c.held = false
 		c.Body.Release()
+	case c.Body.below != nil:
+		c.Body.below.drop()
 	}
 }
 

@@ -79,11 +79,11 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	if o.settled != nil {
 		<-o.settled
 	}
-	r := &Representation{Coding: key.coding.String(), Body: body}
 	if key.coding == encode.Identity { // there is no better one
-		r.Final, r.sum = true, body.hash()
+		s.keepCoded(o, &Representation{Final: true, Body: body, sum: body.hash()})
+		return
 	}
-	if s.publish(o, r) && !r.Final {
+	if s.publish(o, &Representation{Coding: key.coding.String(), Body: body}) || o.Own.Body.below != nil {
 		s.improve(o, c, key.coding)
 	}
 }

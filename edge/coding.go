@@ -8,23 +8,22 @@ import (
 	"selvage/encode"
 )
 
-// made gives a choice that has yet to be made its body, and has better ones made of what was made in haste. False: it cannot,
-// and the client has been told.
-func (x *exchange) made(o *cache.Object, c cache.Choice) (cache.Choice, bool) {
+// made gives a choice that has yet to be made its body, and has better ones made of what was made in haste. When it cannot, it
+// tells the client.
+func (x *exchange) made(o *cache.Object, c cache.Choice) cache.Choice {
 	if !c.Pending {
 		x.store.Improve(o, x.route.policy, c, x.now.Mono)
-		return c, true
+		return c
 	}
 	if !hasBody(x.r.Method, o.Meta.Status) { // HEAD: the fields that GET would get
-		return c, true
+		return c
 	}
 	c, err := x.store.Stream(o, x.route.policy, c)
 	if err != nil {
 		status, kind, _ := judge(err)
 		x.fail(status, kind, "no room to decode another body")
-		return c, false
 	}
-	return c, true
+	return c
 }
 
 // forOrigin makes conditions about what we have coded into such about what the origin sent: its tags are the origin's with

@@ -144,10 +144,11 @@ func (h *hit) decided(d cache.Decision) {
 
 // respond is exchange.respond for a whole body. It turns back only before the first byte.
 func (h *hit) respond(w *lane.Writer, o *cache.Object) bool {
-	m, c := o.Meta, o.Choose(&h.q, h.route.policy)
+	m, c := o.Meta, h.store.Choose(o, &h.q, h.route.policy)
 	if c.Pending {
 		return false
 	}
+	defer c.Release()
 	h.store.Improve(o, h.route.policy, c, h.start.Mono)
 	h.res.Status, h.res.Coding = m.Status, c.Coding
 	if cache.Precondition(&h.q, m.Status, m.ETag, m.LastModified, m.Date) == cache.NotModified {

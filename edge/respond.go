@@ -19,18 +19,17 @@ const farAhead = 16 << 20
 
 // respond answers from an Object, stored or still filling: preconditions, range, write.
 func (x *exchange) respond(o *cache.Object) {
-	m, c := o.Meta, o.Choose(&x.q, x.route.policy)
+	m, c := o.Meta, x.store.Choose(o, &x.q, x.route.policy)
+	defer func() { c.Release() }()
 	if x.precluded(m, c) {
 		return
 	}
 	if x.wantsRange(m, c) && x.respondRange(m, c) {
 		return
 	}
-	c, ok := x.made(o, c)
-	if !ok {
+	if c = x.made(o, c); x.sent {
 		return
 	}
-	defer c.Release()
 	l := x.copyHead(m, c, c.ETag)
 	if c.Body != nil && bodyAllowed(m.Status) {
 		if length, known := c.Body.Length(); known {
