@@ -55,7 +55,7 @@ func (b *bench) choose(path string, fields ...string) (c Choice, body string) {
 // read reads what is chosen of o for q.
 func (b *bench) read(o *Object, q *Query) (c Choice, body string) {
 	b.t.Helper()
-	c = o.Choose(q, b.policy)
+	c = b.Choose(o, q, b.policy)
 	if c.Pending {
 		var err error
 		if c, err = b.Stream(o, b.policy, c); err != nil {
@@ -264,18 +264,14 @@ func TestA304FreshensCodings(t *testing.T) {
 
 func TestWhatDoesNotHelpIsNotTriedAgain(t *testing.T) {
 	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
-		noise := make([]byte, 4000)
-		for i, x := 0, uint32(1); i < len(noise); i++ {
-			x = x*1664525 + 1013904223
-			noise[i] = byte(x >> 24)
-		}
+		noise := noise(4000)
 		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
-			return replyText(string(noise), "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
+			return replyText(noise, "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
 		}
 		b.choose("/a", "Accept-Encoding", "gzip")
 		work()
 		c, body := b.choose("/a", "Accept-Encoding", "gzip")
-		if c.Coding != "" || c.Pending || !c.AddVary || c.ETag != `"v1"` || body != string(noise) {
+		if c.Coding != "" || c.Pending || !c.AddVary || c.ETag != `"v1"` || body != noise {
 			t.Errorf("%q, pending %v, Vary %v, tag %s", c.Coding, c.Pending, c.AddVary, c.ETag)
 		}
 	})
