@@ -26,14 +26,19 @@ func inWorkshop(t *testing.T, purges Purges, f func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, purges, 4<<20)
-		c := encode.DefaultConfig()
-		b.policy.Codings = CompileCodings(&c)
-		b.encoding = Encoding{new(encode.Meter), encode.NewWorkshop(encode.DefaultWorkshopConfig(), nil)}
+		b.makeCodings()
 		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
 			return replyText(text, "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
 		}
 		f(t, b)
 	})
+}
+
+// makeCodings has the bench make codings, in haste and for keeps.
+func (b *bench) makeCodings() {
+	c := encode.DefaultConfig()
+	b.policy.Codings = CompileCodings(&c)
+	b.encoding = Encoding{new(encode.Meter), encode.NewWorkshop(encode.DefaultWorkshopConfig(), nil)}
 }
 
 // choose walks a request up to its representation, and reads that.
