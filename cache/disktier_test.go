@@ -302,7 +302,7 @@ func TestDiskHitAllocates(t *testing.T) {
 			n := 0
 			got := testing.AllocsPerRun(200, func() {
 				if !c.remembered {
-					b.disk.heads.place(b.location(queries[n%c.paths])).Store(nil)
+					*b.disk.heads.set(b.location(queries[n%c.paths])) = headSet{}
 				}
 				b.readHit(queries[n%c.paths], 32<<10)
 				n++

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 
 	"selvage/cache/internal/disk"
@@ -21,39 +22,51 @@ type head struct {
 	few    [16]line
 }
 
-// heads are those read lately, each in the one place that its location leads to: the newer takes the place of the older. A
-// location never has two records, so what is there under it is right.
-type heads struct{ places []atomic.Pointer[head] }
+// heads are those read lately, each in one of the few places that its location leads to, where a newer one takes the place of
+// any. A location never has two records, so what is there under it is right.
+type heads struct{ sets []headSet }
 
-// Sizes of heads: with what they point to they take about a sixteenth of what the memory tier does, or 16 MiB: a small memory
+type headSet [4]atomic.Pointer[head]
+
+// Sizes of heads: with what they point to they take about a sixteenth of what the memory tier does, or 32 MiB: a small memory
 // in front of a large disk is where they count most.
 const (
 	bytesPerHead = 16 * 2 << 10
 	largestHead  = 4 << 10 // that stays
-	fewestHeads  = 8 << 10
+	fewestHeads  = 16 << 10
 )
 
 func newHeads(memory int64) heads {
-	return heads{make([]atomic.Pointer[head], max(fewestHeads, memory/bytesPerHead))}
+	return heads{make([]headSet, max(fewestHeads, memory/bytesPerHead)/int64(len(headSet{})))}
 }
 
-func (h *heads) place(at disk.Location) *atomic.Pointer[head] {
+func (h *heads) set(at disk.Location) *headSet {
 	const golden = 0x9E3779B97F4A7C15 // spreads locations, which are multiples of about the same
-	return &h.places[uint64(at)*golden>>16%uint64(len(h.places))]
+	return &h.sets[uint64(at)*golden>>16%uint64(len(h.sets))]
 }
 
 // at returns the head of a location, or nil.
 func (h *heads) at(l disk.Location) *head {
-	if d := h.place(l).Load(); d != nil && d.found.Location() == l {
-		return d
+	set := h.set(l)
+	for i := range set {
+		if d := set[i].Load(); d != nil && d.found.Location() == l {
+			return d
+		}
 	}
 	return nil
 }
 
 func (h *heads) keep(d *head) {
-	if len(d.found.Head) <= largestHead {
-		h.place(d.found.Location()).Store(d)
+	if len(d.found.Head) > largestHead {
+		return
 	}
+	set := h.set(d.found.Location())
+	for i := range set {
+		if set[i].CompareAndSwap(nil, d) {
+			return
+		}
+	}
+	set[rand.IntN(len(set))].Store(d)
 }
 
 // find returns what the disk has for q. The Object's body is read from there: see Body.Open.

@@ -54,6 +54,7 @@ type StaleConfig struct {
 	WhileRevalidate time.Duration `yaml:"while_revalidate"` // when the origin names none
 	IfError         time.Duration `yaml:"if_error"`         // when the origin names none
 	Unreachable     time.Duration `yaml:"unreachable"`      // no answer at all from the origin; 0 is never
+	Outage          bool          `yaml:"outage"`           // the same for as long as no upstream is left to ask
 }
 
 // BypassConfig is `cache.bypass`. In Cookies and Paths a trailing * matches any rest.
@@ -83,7 +84,7 @@ type QueryConfig struct {
 func DefaultConfig() Config {
 	return Config{
 		Enabled:          true,
-		Stale:            StaleConfig{Unreachable: time.Hour},
+		Stale:            StaleConfig{Unreachable: time.Hour, Outage: true},
 		SetCookie:        "refuse",
 		RequestCookies:   "keep",
 		ClientDirectives: "ignore",

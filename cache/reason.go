@@ -18,6 +18,8 @@ const (
 	StaleIfError         Reason = "stale-if-error"         // RFC 5861, section 4
 	StaleUnreachable     Reason = "stale-unreachable"      // RFC 9111, section 4.2.4: disconnected
 	StaleBackoff         Reason = "stale-backoff"          // the last fetch failed moments ago
+	StaleOutage          Reason = "stale-outage"           // the same section: no upstream is left to ask
+	SiteFrozen           Reason = "frozen"                 // an operator wants the origin left alone
 	RequestNoCache       Reason = "request-no-cache"
 	RequestMaxAge        Reason = "request-max-age"
 	RequestMinFresh      Reason = "request-min-fresh"

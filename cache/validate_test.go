@@ -64,7 +64,7 @@ func TestValidate(t *testing.T) {
 		{"206", status("206"), "ttl.status.206"},
 		{"304", status("304"), "ttl.status.304"},
 
-		{"stale below 0", func(c *Config) { c.Stale = StaleConfig{-1, -1, -1} },
+		{"stale below 0", func(c *Config) { c.Stale = StaleConfig{-1, -1, -1, true} },
 			"stale.while_revalidate stale.if_error stale.unreachable"},
 
 		{"no cookie", func(c *Config) { c.Bypass.Cookies = []string{"a=b", "", "*", "a*b"} },

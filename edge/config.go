@@ -10,6 +10,7 @@ import (
 // Config is what the edge needs to know; cmd/selvage composes it with the other rooms' into the file format.
 type Config struct {
 	Listeners []ListenerConfig `yaml:"listeners"`
+	Streams   []StreamConfig   `yaml:"streams"`
 	Sites     []SiteConfig     `yaml:"sites"`
 	Limits    Limits           `yaml:"limits"`
 	Timeouts  Timeouts         `yaml:"timeouts"`
@@ -69,6 +70,19 @@ type SiteConfig struct {
 	Deny  []string `yaml:"deny"`
 	// MaxConnsPerAddress bounds the connections of one client address that use this site; 0 is no bound. Beyond: 429.
 	MaxConnsPerAddress int `yaml:"max_conns_per_address"`
+	// ErrorPages are the bodies of error answers that are made here: by status ("404"), by class ("5xx"), and "offline" for
+	// what nobody is left to be asked for. The origin's own errors are passed on as they are.
+	ErrorPages map[string]ErrorPageConfig `yaml:"error_pages"`
+}
+
+// ErrorPageConfig is the body of an error answer: of a file or in place.
+type ErrorPageConfig struct {
+	File string `yaml:"file"` // read with the configuration
+	Body string `yaml:"body"`
+	// ContentType. Default: text/html; charset=utf-8, or what the name of the file says.
+	ContentType string `yaml:"content_type"`
+
+	content string // of File, once read
 }
 
 // HTTPSConfig is what clients are told about using https. Both defaults depend on the certificate, so cmd/selvage sets them.
@@ -141,7 +155,7 @@ type Limits struct {
 	Head        int64 `yaml:"head" unit:"bytes"`         // 431: request line and all field lines
 	Fields      int   `yaml:"fields"`                    // 431
 	Body        int64 `yaml:"body" unit:"bytes"`         // 413; 0 is no bound
-	Conns       int   `yaml:"conns"`                     // client connections; 0 is three quarters of the descriptor limit
+	Conns       int   `yaml:"conns"`                     // client connections; 0 is three quarters of the descriptor limit, or half beside streams
 }
 
 // Timeouts towards clients.

@@ -7,13 +7,16 @@
 //	          what is told about https, and about clients' certificates            https.go
 //	          what of the fields is believed, and what goes on                       forwarded.go, fields.go
 //	look up   cache.Store.Lookup
-//	decide    cache.Decide
+//	decide    cache.Decide, and cache.Withhold where the origin cannot be asked          freeze.go
 //	fill      claim; the leader fetches, cache.Admit decides on storing              fill.go
 //	pass      to the origin and back, nothing stored; upgraded connections           pass.go, tunnel.go
 //	respond   preconditions, ranges, write: always from a cache.Object               respond.go, write.go
 //	          codings that have yet to be made                                       coding.go
-//	          errors of our own                                                      fail.go
+//	          errors of our own, and the pages of a site for them                    fail.go, errorpage.go
 //	          both for hits on the connection itself, below net/http                 hit.go, hithead.go
 //	finish    one Result → access log, metrics, Cache-Status                         result.go, status.go
 //	          the log and the metrics                                                log.go, logqueue.go, logline.go, metrics.go, tally.go
+//
+// Streams walk through none of them: edge/internal/stream passes their connections on. streams.go stands around that, with
+// streamconfig.go, streamline.go (the log) and streammetrics.go.
 package edge

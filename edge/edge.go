@@ -43,11 +43,13 @@ type Edge struct {
 	logger   *slog.Logger
 	identity identity
 	visits   *visits
+	freezes  *freezes
 	log      *accessLog
 	metrics  *metrics
 	server   *lane.Server
 	certs    Certificates
-	sockets  []lane.Listener // immutable after New
+	sockets  []lane.Listener // immutable after New, as the next
+	streams  []streamSocket
 
 	conf  atomic.Pointer[snapshot]
 	ready atomic.Bool
@@ -69,6 +71,7 @@ func New(o Options) (*Edge, error) {
 	e := &Edge{
 		store: o.Store, journal: o.Journal, purges: o.Purges, clock: o.Clock, logger: o.Logger,
 		identity: newIdentity(o.Config.ID), visits: newVisits(), metrics: newMetrics(o.Version), certs: o.Certificates,
+		freezes: newFreezes(o.Clock, o.Logger),
 	}
 	var err error
 	if e.log, err = openAccessLog(o.Config.Log, os.Stdout, e.metrics.LogLinesLost, o.Logger); err != nil {
@@ -77,9 +80,13 @@ func New(o Options) (*Edge, error) {
 	e.metrics.watchStore(o.Store)
 	e.metrics.registry.MustRegister(purgeCollector{o.Journal})
 	e.conf.Store(e.compile(o.Config, o.Pools))
-	e.metrics.registry.MustRegister(upstreamCollector{e})
+	e.metrics.registry.MustRegister(upstreamCollector{e}, freezeCollector{e})
 	e.server = lane.NewServer(e.laneConfig(o.Config), e)
-	if e.sockets, err = o.openSockets(); err != nil {
+	if err = e.openStreams(o); err != nil {
+		return nil, err
+	}
+	if e.sockets, err = e.openSockets(o); err != nil {
+		e.closeStreams()
 		return nil, err
 	}
 	return e, nil
@@ -117,13 +124,18 @@ func (e *Edge) Run(ctx context.Context) error {
 	for _, s := range e.sockets {
 		serving.Go(func() error { return e.server.Serve(s) })
 	}
+	serving.Go(func() error {
+		e.freezes.run(ctx)
+		return nil
+	})
+	e.runStreams(serving)
 	e.ready.Store(true)
 	serving.Go(func() error {
 		<-ctx.Done()
 		e.ready.Store(false)
-		drain, cancel := context.WithTimeout(context.Background(), e.conf.Load().timeouts.Drain)
+		patience, cancel := context.WithTimeout(context.Background(), e.conf.Load().timeouts.Drain)
 		defer cancel()
-		return e.server.Shutdown(drain)
+		return e.drain(patience)
 	})
 	if err := serving.Wait(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
@@ -136,12 +148,16 @@ func (e *Edge) Reload(c Config, pools map[string]Pool) error {
 	if err := sameSockets(e.conf.Load().Listeners, c.Listeners); err != nil {
 		return err
 	}
+	if err := sameStreams(e.conf.Load().Streams, c.Streams); err != nil {
+		return err
+	}
 	if c.Log != e.conf.Load().Log {
 		return errors.New("log changed: it is opened at start only, so restart to change it")
 	}
 	e.conf.Store(e.compile(c, pools))
 	lc := e.laneConfig(c)
 	e.server.Reconfigure(lc.Limits, lc.Timeouts)
+	e.reloadStreams(c, pools)
 	return nil
 }
 

@@ -29,6 +29,7 @@ type stage struct {
 	t      testing.TB
 	asked  []*http.Request
 	answer func(r *http.Request) (*http.Response, error)
+	isOut  bool
 }
 
 func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -36,6 +37,7 @@ func (s *stage) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.answer(r)
 }
 func (s *stage) Host() string               { return "" }
+func (s *stage) IsOut() bool                { return s.isOut }
 func (s *stage) Owns(*url.URL, string) bool { return false }
 
 // onStage runs f in a synctest bubble.

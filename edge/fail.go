@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"selvage/cache"
 	"selvage/origin"
@@ -36,17 +38,56 @@ func (x *exchange) refuse(status int, why string) bool {
 	return false
 }
 
-// fail answers with an error of our own. kind is the Proxy-Status error type, "" for none.
+// failure is an error answer of our own.
+type failure struct {
+	status  int
+	kind    string // Proxy-Status error type, "" for none
+	why     string
+	offline bool // nobody is left who could be asked
+	// retryAfter is what a 503 says of the time; 0 is patience.
+	retryAfter time.Duration
+}
+
+// patience is for what is over in a moment, or nobody knows when.
+const patience = 5 * time.Second
+
+// fail answers with an error that has nothing to do with the origin.
 func (x *exchange) fail(status int, kind, why string) {
-	x.res.Error = cmp.Or(kind, why)
+	x.giveFailure(failure{status: status, kind: kind, why: why})
+}
+
+// failOrigin answers for an origin that gave no usable answer. One that said nothing at all is offline.
+func (x *exchange) failOrigin(err error) {
+	status, kind, silent := judge(err)
+	if silent && x.route.pool.IsOut() {
+		status = http.StatusServiceUnavailable
+	}
+	x.giveFailure(failure{status: status, kind: kind, why: "the origin gave no usable answer", offline: silent})
+}
+
+// failUnasked answers a request for which the origin is not to be asked: as it wants itself, or while the site is frozen.
+func (x *exchange) failUnasked() {
+	if x.res.Reason != cache.SiteFrozen {
+		x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
+		return
+	}
+	x.giveFailure(failure{
+		status: http.StatusServiceUnavailable, kind: "destination_unavailable", why: "the origin is left alone for now",
+		offline: true, retryAfter: x.freezes.left(x.site.name, x.now.Mono),
+	})
+}
+
+func (x *exchange) giveFailure(f failure) {
+	x.res.Error = cmp.Or(f.kind, f.why)
 	h := x.w.Header()
 	h.Set("Cache-Control", "no-store")
-	if kind != "" {
+	if f.kind != "" {
 		h.Set("Proxy-Status", string(appendProxyStatus(nil, &x.res, x.identity.name)))
 	}
-	switch status {
+	switch f.status {
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "5")
+		wait := cmp.Or(f.retryAfter, patience)
+		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 	case http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		h.Set("Allow", standardMethods)
 	case http.StatusBadRequest, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge:
@@ -54,10 +95,20 @@ func (x *exchange) fail(status int, kind, why string) {
 			h.Set("Connection", "close")
 		}
 	}
-	x.give(answer{
-		status: status, contentType: "text/plain; charset=utf-8",
-		body: fmt.Sprintf("%d %s\n%s\n", status, http.StatusText(status), why),
-	})
+	x.give(x.errorAnswer(f))
+}
+
+// errorAnswer is the site's page for a failure, else a line of text that says what is wrong.
+func (x *exchange) errorAnswer(f failure) answer {
+	if x.site != nil && x.r.Method != methodPurge { // who purges is no visitor
+		if page := x.site.pages.find(f); page != nil {
+			return answer{status: f.status, contentType: page.contentType, body: page.body}
+		}
+	}
+	return answer{
+		status: f.status, contentType: "text/plain; charset=utf-8",
+		body: fmt.Sprintf("%d %s\n%s\n", f.status, http.StatusText(f.status), f.why),
+	}
 }
 
 // give sends an answer made here.

@@ -40,8 +40,7 @@ func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) 
 		a.Release() // the error, which nobody will read
 		x.respond(stale)
 	case a.Err != nil:
-		status, kind, _ := judge(a.Err)
-		x.fail(status, kind, "the origin gave no usable answer")
+		x.failOrigin(a.Err)
 	case a.Object != nil:
 		x.firstHand = a.Led
 		x.respond(a.Object)

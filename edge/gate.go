@@ -23,13 +23,18 @@ type gate struct {
 // The bound counts connections of the peer itself. Those of a trusted proxy are not counted: they carry many clients in
 // turn, and one that was once used for a client is not held by it.
 func (g *gate) enter(c clientInfo, site string, v *visits, conn connID) int {
-	if g.deny.contain(c.Addr) || len(g.allow) > 0 && !g.allow.contain(c.Addr) {
+	if !g.admits(c.Addr) {
 		return http.StatusForbidden
 	}
 	if g.maxConns > 0 && !c.Trusted && !v.enter(conn, site, g.maxConns) {
 		return http.StatusTooManyRequests
 	}
 	return 0
+}
+
+// admits is the address rules alone.
+func (g *gate) admits(client netip.Addr) bool {
+	return !g.deny.contain(client) && (len(g.allow) == 0 || g.allow.contain(client))
 }
 
 // connID names an open connection; no two have had the same.

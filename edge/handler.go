@@ -62,11 +62,9 @@ func (e *Edge) walk(w http.ResponseWriter, r *http.Request, conn *lane.Info) {
 
 // serve looks up, decides and acts.
 func (x *exchange) serve() {
-	policy := x.route.policy
-	if cache.Eligible(&x.q, policy) != "" { // there is nothing to look up
-		x.decided(cache.Decide(&x.q, policy, cache.Found{}, x.now.Mono))
-		if x.res.Outcome == cache.Refuse {
-			x.failOnlyIfCached()
+	if cache.Eligible(&x.q, x.route.policy) != "" { // there is nothing to look up
+		if x.decide(cache.Found{}).Outcome == cache.Refuse {
+			x.failUnasked()
 			return
 		}
 		x.pass(false)
@@ -75,8 +73,7 @@ func (x *exchange) serve() {
 	for i := range lookups {
 		o, found := x.store.Lookup(&x.q, x.begin, x.now.Mono)
 		x.looked[i] = o
-		d := cache.Decide(&x.q, policy, found, x.now.Mono)
-		x.decided(d)
+		d := x.decide(found)
 		switch d.Outcome {
 		case cache.Hit:
 			x.res.Collapse = !o.Own.Body.Complete()
@@ -89,7 +86,7 @@ func (x *exchange) serve() {
 			x.respond(o)
 			return
 		case cache.Refuse:
-			x.failOnlyIfCached()
+			x.failUnasked()
 			return
 		case cache.Pass:
 			x.pass(true)
@@ -104,8 +101,15 @@ func (x *exchange) serve() {
 	x.pass(true)
 }
 
-func (x *exchange) failOnlyIfCached() {
-	x.fail(http.StatusGatewayTimeout, "", "nothing stored, and the request asks for nothing else")
+// decide judges what was found. A hit asks nobody, so it does not matter to it who can be asked.
+func (x *exchange) decide(f cache.Found) cache.Decision {
+	policy := x.route.policy
+	d := cache.Decide(&x.q, policy, f, x.now.Mono)
+	if d.Outcome != cache.Hit {
+		d = cache.Withhold(d, &x.q, policy, f, x.reach(), x.now.Mono)
+	}
+	x.decided(d)
+	return d
 }
 
 func (x *exchange) decided(d cache.Decision) {

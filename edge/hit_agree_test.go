@@ -31,6 +31,8 @@ func (variedOrigin) Host() string { return "origin.internal" }
 
 func (variedOrigin) Owns(u *url.URL, _ string) bool { return u.Host == "origin.internal" }
 
+func (variedOrigin) IsOut() bool { return false }
+
 func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	sum := fnv.New64a()
 	io.WriteString(sum, r.URL.RequestURI())
@@ -165,7 +167,7 @@ func TestBothLanesAnswerAlike(t *testing.T) {
 		for _, line := range []string{
 			`If-None-Match: "one"`, `If-None-Match: "two", W/"weak"`, "If-Modified-Since: Tue, 01 Sep 2026 00:00:00 GMT",
 			"Accept-Encoding: gzip", "Accept-Encoding: zstd;q=0.5, identity;q=0.1", "Cache-Control: no-transform", `If-None-Match: "one~gzip~AAAAAAAAAAE"`,
-			"User-Agent: a", "Connection: keep-alive", "Cookie: a=b",
+			"User-Agent: a", "Connection: keep-alive", "Cookie: a=b", "Connection: close",
 		} {
 			if dice.IntN(4) == 0 {
 				raw += line + "\r\n"

@@ -59,6 +59,9 @@ func (h *hit) appendHead(dst []byte, m *cache.Meta, c *cache.Choice, length int6
 		dst = strconv.AppendInt(append(dst, "Content-Length: "...), length, 10)
 		dst = append(dst, "\r\n"...)
 	}
+	if h.r.Close {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
 	return append(dst, "\r\n"...)
 }
 

@@ -11,10 +11,10 @@ import (
 )
 
 // openSockets opens all listeners, or none.
-func (o Options) openSockets() ([]lane.Listener, error) {
+func (e *Edge) openSockets(o Options) ([]lane.Listener, error) {
 	var open []lane.Listener
 	for _, c := range o.Config.Listeners {
-		l, err := o.openSocket(c)
+		l, err := e.openSocket(o, c)
 		if err != nil {
 			for _, l := range open {
 				l.Close()
@@ -26,24 +26,35 @@ func (o Options) openSockets() ([]lane.Listener, error) {
 	return open, nil
 }
 
-func (o Options) openSocket(c ListenerConfig) (l lane.Listener, err error) {
+func (e *Edge) openSocket(o Options, c ListenerConfig) (l lane.Listener, err error) {
 	if c.TLS != nil {
 		if l.TLS, err = o.Certificates.TLS(c.Address); err != nil {
 			return l, err
 		}
 	}
-	network, address := "tcp", c.Address
-	if path, ok := strings.CutPrefix(c.Address, "unix:"); ok {
-		network, address = "unix", path
-	}
-	if l.Listener, err = o.Listen(network, address); err != nil {
+	if l.Listener, err = o.listen(c.Address, c.ProxyProtocol); err != nil {
 		return l, err
 	}
 	if c.http3() && o.ListenPacket != nil {
 		l.Packets = o.openPackets(c.Address, l.Addr())
 	}
-	if len(c.ProxyProtocol) > 0 {
-		l.Listener = newProxiedListener(l.Listener, compileTrust(c.ProxyProtocol), o.Logger)
+	if l.Divert = e.divert(c, o.Config.Streams); l.Divert != nil {
+		l.Listener = sharedListener{l.Listener}
+	}
+	return l, nil
+}
+
+// listen opens a socket for connections, from balancers maybe that say who their clients are.
+func (o Options) listen(address string, balancers []string) (l net.Listener, err error) {
+	network, at := "tcp", address
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		network, at = "unix", path
+	}
+	if l, err = o.Listen(network, at); err != nil {
+		return nil, err
+	}
+	if len(balancers) > 0 {
+		l = newProxiedListener(l, compileTrust(balancers), o.Logger)
 	}
 	return l, nil
 }
@@ -88,7 +99,7 @@ func sameSockets(old, now []ListenerConfig) error {
 // laneConfig is what of the configuration concerns connections.
 func (e *Edge) laneConfig(c Config) lane.Config {
 	return lane.Config{
-		Limits: lane.Limits{RequestLine: c.Limits.RequestLine, Head: c.Limits.Head, Fields: c.Limits.Fields, Conns: c.Limits.Conns},
+		Limits: lane.Limits{RequestLine: c.Limits.RequestLine, Head: c.Limits.Head, Fields: c.Limits.Fields, Conns: c.connsBeside()},
 		Timeouts: lane.Timeouts{
 			Handshake: c.Timeouts.Handshake, Header: c.Timeouts.Header, Idle: c.Timeouts.Idle, Write: c.Timeouts.Write,
 		},

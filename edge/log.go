@@ -19,10 +19,11 @@ import (
 // A line holds the target with its query and the Referer, as access logs do, and the client's address. A site whose URLs
 // carry secrets has them in the log. No other field of the request but User-Agent is in it, and none of the response.
 type accessLog struct {
-	encode lineEncoder // nil: off
-	open   func() (io.WriteCloser, error)
-	lost   func(lines int) // counts, for the metrics; called by Run
-	say    *slog.Logger
+	encode       lineEncoder // nil: off
+	encodeStream streamEncoder
+	open         func() (io.WriteCloser, error)
+	lost         func(lines int) // counts, for the metrics; called by Run
+	say          *slog.Logger
 
 	wake chan struct{} // a first line is pending
 	full chan struct{} // enough is pending for a write
@@ -56,6 +57,7 @@ func openAccessLog(cfg LogConfig, stdout *os.File, lost func(lines int), say *sl
 	toStdout := cfg.File == "-" || cfg.File == ""
 	terminal := toStdout && term.IsTerminal(int(stdout.Fd()))
 	l := newAccessLog(chooseEncoder(cfg.Format, terminal), lost, say)
+	l.encodeStream = streamEncoderFor(cfg.Format, terminal)
 	if terminal || cfg.Format == "text" { // somebody reads along, and wants all in order
 		l.queues = l.queues[:1]
 	}

@@ -24,6 +24,7 @@ type metrics struct {
 	originDuration *prometheus.HistogramVec // site
 	refusedHeads   *prometheus.CounterVec   // reason
 	logLinesLost   prometheus.Counter
+	streams        *streamMetrics
 }
 
 // durationBuckets reach from a hit in memory to an origin that is given up.
@@ -37,12 +38,13 @@ func newMetrics(version string) *metrics {
 		originRequests: counters("origin_requests_total", "Requests sent to origins; code is error when no head came back.", "site", "code"),
 		originDuration: histograms("origin_duration_seconds", "Time from asking an origin to the head of its answer, or to its failure.", "site"),
 		refusedHeads:   counters("refused_heads_total", "Requests refused for their head, before a site was chosen.", "reason"),
+		streams:        newStreamMetrics(),
 		logLinesLost: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "selvage", Name: "log_lines_lost_total", Help: "Access log lines that were not written.",
 		}),
 	}
 	m.registry.MustRegister(m.answered, m.aborted, m.originRequests, m.originDuration,
-		m.refusedHeads, m.logLinesLost, buildInfo(version),
+		m.refusedHeads, m.logLinesLost, m.streams, buildInfo(version),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

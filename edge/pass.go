@@ -99,8 +99,7 @@ func (x *exchange) passFailed(err error) {
 		x.cut("client: left before the origin answered")
 		return
 	}
-	status, kind, _ := judge(err)
-	x.fail(status, kind, "the origin gave no usable answer")
+	x.failOrigin(err)
 }
 
 // statusClientGone is what logs commonly say of a client that nobody could answer. It is never sent.

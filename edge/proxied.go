@@ -138,7 +138,7 @@ func (p *proxiedListener) Close() error {
 type proxiedConn struct {
 	net.Conn
 	remote net.Addr
-	rest   *bufio.Reader // what came with the header; nil when it is used up
+	rest   []byte // what came with the header
 }
 
 // readProxyHeader reads the header that a connection must begin with.
@@ -152,8 +152,8 @@ func readProxyHeader(c net.Conn) (*proxiedConn, error) {
 		return nil, fmt.Errorf("PROXY header: %w", err)
 	}
 	out := &proxiedConn{Conn: c, remote: c.RemoteAddr()}
-	if in.Buffered() > 0 {
-		out.rest = in
+	if n := in.Buffered(); n > 0 {
+		out.rest, _ = in.Peek(n) // it is there
 	}
 	if source, _, ok := header.TCPAddrs(); ok && header.Command.IsProxy() { // else the proxy itself asks: to see how we are
 		out.remote = source
@@ -161,28 +161,33 @@ func readProxyHeader(c net.Conn) (*proxiedConn, error) {
 	return out, c.SetReadDeadline(time.Time{})
 }
 
+// Below returns the connection that this one stands before, and what was read of it and not handed out.
+func (c *proxiedConn) Below() (net.Conn, []byte) {
+	rest := c.rest
+	c.rest = nil
+	return c.Conn, rest
+}
+
+// putBack makes bytes that were read the next to be read.
+func (c *proxiedConn) putBack(read []byte) { c.rest = append(read, c.rest...) }
+
 // RemoteAddr is the client's.
 func (c *proxiedConn) RemoteAddr() net.Addr { return c.remote }
 
 // Read gives what came with the header first.
 func (c *proxiedConn) Read(p []byte) (int, error) {
-	if c.Buffered() == 0 {
+	if len(c.rest) == 0 {
 		return c.Conn.Read(p)
 	}
-	n, err := c.rest.Read(p[:min(len(p), c.rest.Buffered())])
-	if c.rest.Buffered() == 0 {
-		c.rest = nil
+	n := copy(p, c.rest)
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.rest = nil // and with it the buffer
 	}
-	return n, err
+	return n, nil
 }
 
 // Buffered is how much of that is left.
-func (c *proxiedConn) Buffered() int {
-	if c.rest == nil {
-		return 0
-	}
-	return c.rest.Buffered()
-}
+func (c *proxiedConn) Buffered() int { return len(c.rest) }
 
 // SyscallConn returns the socket, for who waits on it without a buffer, and reads what is Buffered before it.
 func (c *proxiedConn) SyscallConn() (syscall.RawConn, error) {

@@ -155,7 +155,10 @@ func (e *Edge) PurgeURLs(host, path, query string, hasQuery bool) (site string, 
 }
 
 // HasSite reports whether there is a site of that name.
-func (e *Edge) HasSite(name string) bool { return slices.Contains(e.conf.Load().SiteNames(), name) }
+func (e *Edge) HasSite(name string) bool { return slices.Contains(e.SiteNames(), name) }
+
+// SiteNames returns the names of the sites in force.
+func (e *Edge) SiteNames() []string { return e.conf.Load().SiteNames() }
 
 // SiteNames returns the names of all sites: the labels in logs, metrics and purges.
 func (c Config) SiteNames() []string {

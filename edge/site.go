@@ -19,13 +19,22 @@ type Pool interface {
 	// Owns reports whether u, in the answer to a request for the host asked, names the origin itself, so that a Location
 	// pointing there can be rewritten.
 	Owns(u *url.URL, asked string) bool
+	// IsOut reports whether nobody is left who can be expected to answer.
+	IsOut() bool
 }
 
-// sites finds the site of a host. Immutable.
-type sites struct {
-	exact    map[string]*site
-	wildcard map[string]*site // by what follows the star: ".example.com"
-	fallback *site            // for hosts that no site names; may be nil
+// byHost finds what a host is for. Immutable.
+type byHost[T any] struct {
+	exact    map[string]*T
+	wildcard map[string]*T // by what follows the star: ".example.com"
+	fallback *T            // for hosts that nothing names; may be nil
+}
+
+// sites finds the site of a host.
+type sites = byHost[site]
+
+func newByHost[T any]() *byHost[T] {
+	return &byHost[T]{exact: map[string]*T{}, wildcard: map[string]*T{}}
 }
 
 // site is what answers for a set of hosts. Immutable.
@@ -35,12 +44,13 @@ type site struct {
 	anyMethod bool
 	gate      gate
 	https     https
+	pages     errorPages
 }
 
 // compileSites makes the sites of a configuration that Validate found nothing wrong with; it panics on what Validate
 // refuses, since a rule left out in silence would let in whom it should keep out. maxObject is for policies that name none.
 func compileSites(cfg []SiteConfig, pools map[string]Pool, maxObject int64) *sites {
-	t := &sites{exact: map[string]*site{}, wildcard: map[string]*site{}}
+	t := newByHost[site]()
 	for i := range cfg {
 		s := compileSite(&cfg[i], pools, maxObject)
 		for _, host := range cfg[i].Hosts {
@@ -53,7 +63,7 @@ func compileSites(cfg []SiteConfig, pools map[string]Pool, maxObject int64) *sit
 	return t
 }
 
-func (t *sites) add(host string, s *site) {
+func (t *byHost[T]) add(host string, s *T) {
 	name, wildcard, err := parseHost(host)
 	switch {
 	case err != nil:
@@ -70,6 +80,7 @@ func compileSite(cfg *SiteConfig, pools map[string]Pool, maxObject int64) *site 
 		name:      cfg.Label(),
 		anyMethod: cfg.Methods == "any",
 		https:     compileHTTPS(cfg.HTTPS),
+		pages:     compileErrorPages(cfg.ErrorPages),
 		gate: gate{
 			allow:    mustPrefixes(cfg.Allow),
 			deny:     mustPrefixes(cfg.Deny),
@@ -98,10 +109,10 @@ func (c *SiteConfig) routes() []RouteConfig {
 	return []RouteConfig{{}}
 }
 
-// find returns the site of a request's host: the one that names it, else the one with the longest wildcard around it, else
-// the default, else nil: 421. Port, letter case and a trailing dot do not matter. A host in canonical form costs no
+// find returns what a host is for: what names it, else what has the longest wildcard around it, else the fallback, else nil. For
+// a request that is its site, or 421. Port, letter case and a trailing dot do not matter. A host in canonical form costs no
 // allocation.
-func (t *sites) find(host string) *site {
+func (t *byHost[T]) find(host string) *T {
 	host = hostName(host)
 	if s := t.exact[host]; s != nil {
 		return s

@@ -17,6 +17,7 @@ type namedPool struct {
 }
 
 func (p namedPool) Host() string { return "" }
+func (p namedPool) IsOut() bool  { return false }
 func (p namedPool) Owns(u *url.URL, asked string) bool {
 	return u.Scheme == "http" && u.Host == p.host || u.Host == asked
 }

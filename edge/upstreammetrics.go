@@ -38,6 +38,7 @@ var upstreamMetrics = []upstreamMetric{
 }
 
 var (
+	outDesc     = originDesc("out", "1 while no upstream is left that can be expected to answer.")
 	queuedDesc  = originDesc("queued", "Requests that wait for an upstream below its limits.")
 	retriesDesc = originDesc("retries_total", "Requests sent once more.")
 	refusedDesc = originDesc("retries_refused_total", "Retries that the budget had nothing left for.")
@@ -59,6 +60,7 @@ func upstreamCounter(name, help string, value func(*origin.UpstreamStatus) int64
 }
 
 func (c upstreamCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- outDesc
 	out <- queuedDesc
 	out <- retriesDesc
 	out <- refusedDesc
@@ -77,6 +79,7 @@ func (c upstreamCollector) Collect(out chan<- prometheus.Metric) {
 
 func collectPool(name string, p watchedPool, out chan<- prometheus.Metric) {
 	s := p.Status()
+	out <- prometheus.MustNewConstMetric(outDesc, prometheus.GaugeValue, float64(bit(s.Out)), name)
 	out <- prometheus.MustNewConstMetric(queuedDesc, prometheus.GaugeValue, float64(s.Queued), name)
 	out <- prometheus.MustNewConstMetric(retriesDesc, prometheus.CounterValue, float64(s.Retries), name)
 	out <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(s.RetriesRefused), name)

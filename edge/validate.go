@@ -30,6 +30,7 @@ func (p problems) under(format string, args ...any) problems {
 func (c Config) Validate(origins map[string]bool, report func(path, problem, hint string)) {
 	p := problems(report)
 	validateListeners(c.Listeners, p)
+	c.validateStreams(origins, p)
 	validateSites(c.Sites, origins, p)
 	c.Limits.validate(p.under("limits"))
 	c.Timeouts.validate(p.under("timeouts"))
@@ -123,13 +124,13 @@ func validateSites(sites []SiteConfig, origins map[string]bool, p problems) {
 		} else if s.Default {
 			fallback = i
 		}
-		validateHosts(s.Hosts, i, hosts, at)
+		validateHosts(s.Hosts, i, hosts, "sites", at)
 		s.validate(origins, at)
 	}
 }
 
-// validateHosts notes in seen which site has a host.
-func validateHosts(hosts []string, site int, seen map[string]int, p problems) {
+// validateHosts notes in seen which of a list, of sites say, has a host.
+func validateHosts(hosts []string, number int, seen map[string]int, list string, p problems) {
 	for i, entry := range hosts {
 		at := p.under("hosts[%d]", i)
 		name, wildcard, err := parseHost(entry)
@@ -141,10 +142,10 @@ func validateHosts(hosts []string, site int, seen map[string]int, p problems) {
 			name = "*" + name
 		}
 		if first, ok := seen[name]; ok {
-			at("", fmt.Sprintf("%q is a host of sites[%d] already", entry, first), "")
+			at("", fmt.Sprintf("%q is a host of %s[%d] already", entry, list, first), "")
 			continue
 		}
-		seen[name] = site
+		seen[name] = number
 	}
 }
 
@@ -187,6 +188,7 @@ func (c *SiteConfig) validate(origins map[string]bool, p problems) {
 		c.Compress.Validate(p.under("compress"))
 	}
 	c.HTTPS.HSTS.validate(p.under("https.hsts"))
+	validateErrorPages(c.ErrorPages, p.under("error_pages"))
 	c.validateRoutes(origins, p)
 }
 

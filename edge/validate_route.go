@@ -184,11 +184,16 @@ func (c *RespondConfig) validate(p problems) {
 	case (c.Status == http.StatusNoContent || c.Status == http.StatusResetContent) && c.Body != "":
 		p("body", fmt.Sprintf("a %d has none", c.Status), "")
 	}
-	if c.ContentType == "" {
+	validateContentType(c.ContentType, p)
+}
+
+// validateContentType takes none, too: then there is a default.
+func validateContentType(text string, p problems) {
+	if text == "" {
 		return
 	}
-	if kind, _, err := mime.ParseMediaType(c.ContentType); err != nil || !strings.Contains(kind, "/") || !isFieldValue(c.ContentType) {
-		p("content_type", strconv.Quote(c.ContentType)+" is no media type", "such as text/html; charset=utf-8")
+	if kind, _, err := mime.ParseMediaType(text); err != nil || !strings.Contains(kind, "/") || !isFieldValue(text) {
+		p("content_type", strconv.Quote(text)+" is no media type", "such as text/html; charset=utf-8")
 	}
 }
 

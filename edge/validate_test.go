@@ -24,6 +24,9 @@ func validConfig() Config {
 		{
 			Name: "shop", Hosts: []string{"example.com", "*.example.com", "xn--bcher-kva.example"}, Origin: "web", Cache: ptr(cache.DefaultConfig()),
 			Methods: "any", Allow: []string{"192.0.2.0/24"}, Deny: []string{"192.0.2.1"}, MaxConnsPerAddress: 9,
+			ErrorPages: map[string]ErrorPageConfig{
+				"404": {Body: "<p>gone", ContentType: "text/html"}, "5xx": {File: "sorry.JSON"}, "offline": {Body: "back soon"},
+			},
 			Routes: []RouteConfig{
 				{Name: "beta", Match: MatchConfig{Path: []string{"/a", "/b/*", "*.css", "/.*", "/%2F*"}, Methods: []string{"GET", "PROPFIND"}, Headers: map[string]string{"X-Beta": "*", "X-Empty": ""}}},
 				{Match: MatchConfig{Path: []string{"/api/*"}}, Origin: "api", Cache: ptr(cache.DefaultConfig()),
@@ -92,6 +95,26 @@ func TestValidate(t *testing.T) {
 		{"no idle timeout", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Timeouts.Idle = 0 }, "timeouts.idle"},
 		{"negative drain", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Timeouts.Drain = -time.Second }, "timeouts.drain"},
 		{"negative rate", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Timeouts.BodyRate = -1 }, "timeouts.body_rate"},
+
+		{"page for a success", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			s.ErrorPages["200"] = ErrorPageConfig{Body: "x"}
+		}, "sites[0].error_pages.200"},
+		{"page for a class of none", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			s.ErrorPages["6xx"] = ErrorPageConfig{Body: "x"}
+		}, "sites[0].error_pages.6xx"},
+		{"page with zeros", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			s.ErrorPages["0404"] = ErrorPageConfig{Body: "x"}
+		}, "sites[0].error_pages.0404"},
+		{"page of nothing", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			s.ErrorPages["404"] = ErrorPageConfig{ContentType: "text/html"}
+		}, "sites[0].error_pages.404"},
+		{"page of two things", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			s.ErrorPages["5xx"] = ErrorPageConfig{File: "a.html", Body: "x"}
+		}, "sites[0].error_pages.5xx"},
+		{"page of no known type", func(_ *Config, s *SiteConfig, _ *RouteConfig) { s.ErrorPages["5xx"] = ErrorPageConfig{File: "sorry"} }, "sites[0].error_pages.5xx.content_type"},
+		{"page of no type", func(_ *Config, s *SiteConfig, _ *RouteConfig) {
+			s.ErrorPages["404"] = ErrorPageConfig{Body: "x", ContentType: "html"}
+		}, "sites[0].error_pages.404.content_type"},
 
 		{"no site", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Sites = nil }, "sites"},
 		{"two sites of one name", func(c *Config, _ *SiteConfig, _ *RouteConfig) { c.Sites[1].Name = "shop" }, "sites[1].name"},

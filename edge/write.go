@@ -7,7 +7,7 @@ import (
 )
 
 // piece is the most that is written at once.
-const piece = 256 << 10
+const piece = 1 << 20
 
 // head sends the final status and header section.
 func (x *exchange) head(status int) {

@@ -11,7 +11,7 @@ import (
 // address is where an upstream is.
 type address struct {
 	name   string // as it is told: host:port, unix:/path or file:///path
-	scheme string // http, https or file
+	scheme string // http, https, tcp or file
 	host   string // authority for the URL of a request
 	path   string // of a unix socket or a folder
 }
@@ -23,7 +23,7 @@ func (a address) isHere() bool { return a.path != "" }
 
 // parseAddress reads one of Config.URLs. The problem is "" when there is none.
 func parseAddress(text string) (a address, problem, hint string) {
-	const shapes = "http://host:port, https://host, unix:/path/to/socket or file:///path/to/folder"
+	const shapes = "http://host:port, https://host, tcp://host:port, unix:/path/to/socket or file:///path/to/folder"
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
 		if !filepath.IsAbs(path) {
 			return a, "the socket's path is not absolute", shapes
@@ -40,7 +40,7 @@ func parseAddress(text string) (a address, problem, hint string) {
 	switch {
 	case err != nil:
 		return a, "not a URL", shapes
-	case u.Scheme != "http" && u.Scheme != "https":
+	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != schemeTCP:
 		return a, "scheme " + strconv.Quote(u.Scheme) + " is unknown", shapes
 	case u.User != nil:
 		return a, "credentials have no place here", "send them with request_headers"

@@ -91,7 +91,7 @@ func (k *checker) check(ctx context.Context) error {
 func (k *checker) ask(ctx context.Context) error {
 	switch k.Kind {
 	case checkTCP:
-		c, err := k.upstream.connect(ctx)
+		c, err := k.upstream.reach(ctx, nil, nil)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,8 @@ import "time"
 
 // Config is one entry of `origins:`.
 type Config struct {
-	// URLs of the upstreams: http://host:port, https://host, unix:/path/to/socket. A path in the URL is refused.
+	// URLs of the upstreams: http://host:port, https://host, unix:/path/to/socket, and tcp://host:port for streams. A path in
+	// the URL is refused.
 	URLs []string `yaml:"urls"`
 	// Upstreams are more of them, of which there is more to say than the URL.
 	Upstreams []UpstreamConfig `yaml:"upstreams"`
@@ -33,6 +34,8 @@ type Config struct {
 	// Protocol: auto (HTTP/2 or HTTP/1.1 over TLS, as the upstream chooses; HTTP/1.1 without), http1 or http2 (without TLS,
 	// with prior knowledge).
 	Protocol string `yaml:"protocol" enum:"auto,http1,http2"`
+	// ProxyProtocol is the version of the header that connections for streams begin with: off, v1 or v2. It names the client.
+	ProxyProtocol string `yaml:"proxy_protocol" enum:"off,v1,v2"`
 	// Resolve says how names become addresses.
 	Resolve ResolveConfig `yaml:"resolve"`
 	// TLS of https upstreams.
@@ -224,10 +227,10 @@ func DefaultConfig() Config {
 			Total: 2 * time.Minute,
 		},
 		IdleConns: 256,
-		Protocol:  protocolAuto,
-		Resolve:   ResolveConfig{Interval: 10 * time.Second, Keep: time.Hour},
-		Hide:      []string{"Server", "X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Backend-Server"},
-		Sign:      SignConfig{Service: "s3"},
+		Protocol:  protocolAuto, ProxyProtocol: proxyOff,
+		Resolve: ResolveConfig{Interval: 10 * time.Second, Keep: time.Hour},
+		Hide:    []string{"Server", "X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Runtime", "X-Backend-Server"},
+		Sign:    SignConfig{Service: "s3"},
 	}
 }
 

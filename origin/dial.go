@@ -64,7 +64,7 @@ func (u *upstream) dialTLS(ctx context.Context, _, _ string) (net.Conn, error) {
 
 // secure connects and shakes hands.
 func (u *upstream) secure(ctx context.Context) (*tls.Conn, *wire, error) {
-	c, err := u.connect(ctx)
+	c, err := u.reach(ctx, nil, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,7 @@
 //   - upstream: one server, the http.Transports that keep connections to it, its load and its pace. A directory is one that is
 //     a folder of this machine.
 //   - health: what is believed of an upstream. Its checker and its outliers say so: what is asked of it on purpose, and how it
-//     answers requests. Its breaker keeps requests away whatever becomes of them.
+//     answers requests. Its breaker keeps requests away whatever becomes of them. A pool of which none is well is out.
 //   - addresses: those that an upstream's name stands for; service: the upstreams that SRV records name. Both follow their
 //     names while the pool runs.
 //   - attempts, budget: what was tried for a request, and how much may be tried for all of them.
@@ -20,6 +20,7 @@
 //   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
 //   - conn: an HTTP/1 connection below http.Transport. What it hands up has kept the rules.
 //   - follower: knows at every byte of a conn where in the framing it is.
+//   - Stream: a connection to an upstream on which something else than HTTP is spoken. Who asks for it copies.
 //   - Failure: why there is no answer, or not a whole one.
 //
 // What follows an answer in a later burst than its end cannot be told from an answer to the next request, if that has begun by

@@ -16,6 +16,7 @@ func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func
 		err = errNoVerdict
 	case good:
 		u.answers.Add(1)
+		u.reprieve.end()
 		if mean := u.outliers.succeeded(took, now); mean > 0 && u.outliers.Slower > 0 && u.pool.isSlow(u, mean) {
 			u.pool.eject(u, "slower than the others", now)
 		}
@@ -24,8 +25,8 @@ func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func
 		u.answers.Add(1)
 		u.failures.Add(1)
 		u.pace.observe(max(took, slowFailure), now)
-		if shows := u.outliers.failed(now); shows != "" {
-			u.pool.eject(u, shows+": "+why, now)
+		if shows := u.outliers.failed(now); shows != "" && !u.pool.eject(u, shows+": "+why, now) {
+			u.reprieve.begin(now.Add(u.outliers.Eject))
 		}
 	}
 	if endProbe != nil {
@@ -37,22 +38,23 @@ func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func
 const slowFailure = time.Second
 
 // eject keeps requests from u for a while, unless too many are ejected already. One is always left.
-func (p *Pool) eject(u *upstream, why string, now time.Time) {
+func (p *Pool) eject(u *upstream, why string, now time.Time) (ejected bool) {
 	p.ejecting.Lock()
 	defer p.ejecting.Unlock()
 	if u.health.isEjected(now) { // what it says now is of requests that were under way
-		return
+		return true
 	}
-	ejected := 1
+	n := 1
 	for _, other := range p.upstreams() {
 		if other != u && other.health.isEjected(now) {
-			ejected++
+			n++
 		}
 	}
-	if all := len(p.upstreams()); ejected >= all || 100*ejected > u.outliers.MaxEjected*all {
-		return
+	if all := len(p.upstreams()); n >= all || 100*n > u.outliers.MaxEjected*all {
+		return false
 	}
 	u.health.eject(now.Add(u.outliers.sentence(now)), why, now)
+	return true
 }
 
 // isSlow compares a mean latency of u with the median of the others'.

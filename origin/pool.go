@@ -31,7 +31,8 @@ type Pool struct {
 
 	changing sync.Mutex // of members
 	members  atomic.Pointer[[]*upstream]
-	ejecting sync.Mutex // one at a time, or together they may be too many
+	ejecting sync.Mutex  // one at a time, or together they may be too many
+	out      atomic.Bool // what IsOut last said
 	closed   chan struct{}
 	close    func()
 }

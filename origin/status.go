@@ -9,6 +9,7 @@ import (
 
 // Status is what a pool is doing, for operators.
 type Status struct {
+	Out            bool             `json:"out"`     // no upstream is left that can be expected to answer
 	Queued         int              `json:"queued"`  // requests that wait for an upstream below its limits
 	Retries        int64            `json:"retries"` // since the start, as the next
 	RetriesRefused int64            `json:"retries_refused"`
@@ -37,7 +38,7 @@ type UpstreamStatus struct {
 // Status tells what the pool and its upstreams are doing.
 func (p *Pool) Status() Status {
 	now := time.Now()
-	s := Status{Queued: p.queue.length(), Retries: p.budget.made.Load(), RetriesRefused: p.budget.refused.Load()}
+	s := Status{Out: p.IsOut(), Queued: p.queue.length(), Retries: p.budget.made.Load(), RetriesRefused: p.budget.refused.Load()}
 	for _, u := range p.upstreams() {
 		s.Upstreams = append(s.Upstreams, u.status(now))
 	}

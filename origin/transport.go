@@ -96,6 +96,9 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 func (p *Pool) tlsFor(a address) *tls.Config {
 	t := p.tls.Clone()
 	t.ClientSessionCache = tls.NewLRUClientSessionCache(16)
+	if a.scheme == schemeTCP {
+		t.NextProtos = nil // what is spoken there is the client's affair
+	}
 	if t.ServerName == "" {
 		t.ServerName = (&url.URL{Host: a.host}).Hostname()
 	}

@@ -36,6 +36,7 @@ type upstream struct {
 	pace     pace
 	health   health
 	outliers outliers
+	reprieve reprieve
 	breaker  *breaker
 	credit   float64 // of smooth; guarded by balancer.turn
 

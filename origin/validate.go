@@ -13,6 +13,7 @@ import (
 // Validate reports every problem of c, with the path of the value in c and a hint.
 func (c Config) Validate(report func(path, problem, hint string)) {
 	c.validateUpstreams(report)
+	c.validateStreams(report)
 	c.Balance.validate(under("balance", report))
 	c.Queue.validate(under("queue", report))
 	c.validateHealth(report)
@@ -58,6 +59,8 @@ func (c Config) validateUpstreams(report func(path, problem, hint string)) {
 		u.validate(under(entry, report))
 		if problem == "" && u.SRV {
 			a.validateService(path, report)
+		} else if problem == "" && a.scheme == schemeTCP {
+			a.validatePort(path, report)
 		}
 		if a.isFolder() {
 			a.validateFolder(path, report)
@@ -195,7 +198,7 @@ func (c Config) validateTLS(report func(path, problem, hint string)) {
 	if c.TLS == (TLSConfig{}) {
 		return
 	}
-	if !slices.ContainsFunc(c.upstreams(), isHTTPS) {
+	if !slices.ContainsFunc(c.upstreams(), c.shakesHands) {
 		report("tls", "no upstream is https", "urls: [https://origin.example.com]")
 	}
 	if c.TLS.Name != "" && !isHost(c.TLS.Name) {

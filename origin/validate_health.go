@@ -9,7 +9,7 @@ import (
 
 func (c Config) validateHealth(report func(path, problem, hint string)) {
 	c.Check.validate(under("check", report))
-	if c.Check.Kind == checkTLS && !slices.ContainsFunc(c.upstreams(), isHTTPS) {
+	if c.Check.Kind == checkTLS && !slices.ContainsFunc(c.upstreams(), c.shakesHands) {
 		report("check.kind", "no upstream is https", "kind: tcp")
 	}
 	c.Outliers.validate(under("outliers", report))
@@ -28,9 +28,10 @@ func (c Config) validateHealth(report func(path, problem, hint string)) {
 	reportPercent("panic", c.Panic, report)
 }
 
-func isHTTPS(u UpstreamConfig) bool {
+// shakesHands reports whether TLS is spoken with an upstream by us: with one over tcp only to check it.
+func (c Config) shakesHands(u UpstreamConfig) bool {
 	a, problem, _ := parseAddress(u.URL)
-	return problem == "" && a.scheme == "https"
+	return problem == "" && (a.scheme == "https" || a.scheme == schemeTCP && c.Check.Kind == checkTLS)
 }
 
 func (c CheckConfig) validate(report func(path, problem, hint string)) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"selvage/cache"
+	"selvage/edge"
 	"selvage/purge"
 	"selvage/tlsmgr"
 )
@@ -26,9 +27,12 @@ type admin struct {
 	reload       func() verdict
 	origins      func() []originStatus
 	changeOrigin func(originChange) error
-	disk         *cache.Disk // nil without a disk tier
-	purges       *purge.API
-	log          *slog.Logger
+	// replaceUpstreams changes who an origin's upstreams are.
+	replaceUpstreams func(origin string, s upstreamSet) error
+	sites            func() *edge.Edge // which is opened last
+	disk             *cache.Disk       // nil without a disk tier
+	purges           *purge.API
+	log              *slog.Logger
 	// certificates tells of those that can run out.
 	certificates func() []tlsmgr.Status
 
@@ -115,9 +119,11 @@ func (a *admin) endpoints() http.Handler {
 	}))
 	mux.HandleFunc("POST /v1/reload", wantJSON(forAdmin(a.serveReload)))
 	a.originEndpoints(mux)
+	a.siteEndpoints(mux)
 	a.cacheEndpoints(mux)
 	a.purgeEndpoints(mux)
 	mux.HandleFunc("GET /v1/certificates", forAdmin(a.serveCertificates))
+	mux.HandleFunc("GET /v1/openapi-node.yaml", forAdmin(serveNodeAPI))
 	return mux
 }
 

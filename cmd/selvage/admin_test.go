@@ -127,6 +127,12 @@ func TestAdminDoors(t *testing.T) {
 		{"tcp: purge token is for no list", tcp, "GET 192.0.2.1:9090/v1/cache", []string{purger}, 403},
 		{"tcp: purge token is for no scrub", tcp, "POST 192.0.2.1:9090/v1/cache/scrub", []string{json, purger}, 403},
 		{"tcp: purge token is for no removal", tcp, "DELETE 192.0.2.1:9090/v1/cache?url=a", []string{purger}, 403},
+		{"tcp: purge token is for no freeze", tcp, "PUT 192.0.2.1:9090/v1/sites/shop/freeze", []string{json, purger}, 403},
+		{"tcp: nor for a thaw", tcp, "DELETE 192.0.2.1:9090/v1/sites/shop/freeze", []string{purger}, 403},
+		{"tcp: nor for a list of sites", tcp, "GET 192.0.2.1:9090/v1/sites", []string{purger}, 403},
+		{"tcp: a freeze wants JSON", tcp, "PUT 192.0.2.1:9090/v1/sites/shop/freeze", []string{bearer}, 415},
+		{"tcp: no thaw for a browser", tcp, "DELETE 192.0.2.1:9090/v1/sites/shop/freeze", []string{bearer, "Origin: null"}, 403},
+		{"health: no freeze", health, "PUT any.example/v1/sites/shop/freeze", []string{json, bearer}, 404},
 		{"health: no purge", health, "POST any.example/v1/purge", []string{json, bearer}, 404},
 
 		{"health: alive", health, "GET any.example/livez", nil, 200},

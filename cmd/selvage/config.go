@@ -101,7 +101,8 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 		o.Validate(below("origins."+name, report))
 	}
 	f.edgeConfig().Validate(origins, report)
-	f.validateSites(report)
+	f.validateSites(m, report)
+	f.validateCarriage(report)
 	f.TLS.Validate(below("tls", report))
 	f.Admin.validate(m, len(f.Purge.Tokens) > 0, below("admin", report))
 	f.Purge.Validate(f.edgeConfig().SiteNames(), m.secret, below("purge", report))
@@ -130,7 +131,10 @@ func (f *File) validateMemory(m machine, report func(path, problem, hint string)
 
 // startingPoints are the values that sections start from, by type.
 func startingPoints() []any {
-	return []any{cache.DefaultConfig(), encode.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig(), origin.DefaultUpstream()}
+	return []any{
+		cache.DefaultConfig(), encode.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig(), origin.DefaultUpstream(),
+		edge.DefaultStream(),
+	}
 }
 
 // maxDuration keeps sums of durations far from overflow.

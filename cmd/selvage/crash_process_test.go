@@ -213,6 +213,7 @@ type logLine struct {
 	Level     string   `json:"level"`
 	Message   string   `json:"msg"`
 	Listeners []string `json:"listeners"`
+	Streams   []string `json:"streams"`
 	Records   int64    `json:"records"`
 }
 

@@ -13,6 +13,9 @@
 //	selvage origin ls                            what the upstreams of the running node are doing
 //	selvage origin drain | resume ORIGIN UPSTREAM
 //	selvage origin weight ORIGIN UPSTREAM N      until the configuration is read again
+//	selvage origin set ORIGIN URL...             other upstreams, likewise
+//	selvage freeze SITE --for 2h                 leave its origins alone: what is stored is served; without SITE, which are
+//	selvage thaw SITE                            end that
 //	selvage cert ls                              the running node's certificates, and those it waits for
 //	selvage cert root                            the root of the node's own CA, for those who are to trust it
 //	selvage version
@@ -24,7 +27,8 @@
 // force); SIGUSR1 reopens the access log.
 //
 // Admin endpoints, on a unix socket and, with a token, on TCP: GET /livez, GET /readyz, GET /metrics, POST /v1/reload,
-// GET and PATCH /v1/origins, GET /v1/certificates.
+// GET and PATCH /v1/origins, PUT /v1/origins/{origin}, GET /v1/sites, GET, PUT and DELETE /v1/sites/{site}/freeze,
+// GET /v1/certificates; GET /v1/openapi-node.yaml describes those of origins and sites.
 // Of the disk tier: GET /v1/cache (a line of JSON for every stored response), GET /v1/cache/stat, POST /v1/cache/scrub (lines
 // of progress, then the report), DELETE /v1/cache?url=HOST/PATH?QUERY. A POST wants Content-Type: application/json.
 // Of purges: POST /v1/purge, GET /v1/purges, GET /v1/purges/{number}; GET /v1/openapi.yaml describes them. They are all that a
@@ -57,6 +61,8 @@ type commands struct {
 	Purge   purgeCommand   `cmd:"" help:"Take away what is cached, or make it stale."`
 	Cache   cacheCommand   `cmd:"" help:"Look into the disk tier, check it, remove from it."`
 	Origin  originCommand  `cmd:"" help:"Look at the upstreams of the running node."`
+	Freeze  freezeCommand  `cmd:"" help:"Leave the origins of a site alone and serve what is stored, or tell which are frozen."`
+	Thaw    thawCommand    `cmd:"" help:"End the freeze of a site."`
 	Cert    certCommand    `cmd:"" help:"Look at this node's certificates."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

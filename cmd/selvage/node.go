@@ -91,8 +91,8 @@ func (n *node) open(f *File, o opener) (err error) {
 	n.purges = purge.NewAPI(n.guard, journal, n.store, sitesInForce(func() *edge.Edge { return n.edge }), n.log)
 	n.admin = &admin{
 		ready: func() bool { return n.edge.Ready() }, metrics: http.HandlerFunc(n.serveMetrics), reload: n.reload, log: n.log,
-		disk: n.store.Disk(), purges: n.purges, origins: n.origins, changeOrigin: n.changeOrigin,
-		certificates: n.certs.Certificates,
+		disk: n.store.Disk(), purges: n.purges, origins: n.origins, changeOrigin: n.changeOrigin, replaceUpstreams: n.replaceUpstreams,
+		certificates: n.certs.Certificates, sites: func() *edge.Edge { return n.edge },
 	}
 	if err = n.admin.listen(f.Admin, n.machine.env, os.Geteuid()); err != nil {
 		return err
@@ -189,8 +189,8 @@ func (n *node) run(signals <-chan os.Signal) error {
 	serving, drain := context.WithCancel(context.Background())
 	defer drain()
 	alive, end := context.WithCancel(context.Background())
-	n.log.Info("serving", "version", thisBuild().Version, "listeners", n.addresses(), "memory", formatSize(n.file.Memory),
-		"memory_limit", formatSize(n.machine.memoryLimit))
+	n.log.Info("serving", "version", thisBuild().Version, "listeners", textOf(n.edge.Addrs()), "streams", textOf(n.edge.StreamAddrs()),
+		"memory", formatSize(n.file.Memory), "memory_limit", formatSize(n.machine.memoryLimit))
 	n.runPools(n.pools, nil)
 	n.tell(daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
@@ -218,9 +218,9 @@ func (n *node) run(signals <-chan os.Signal) error {
 	return g.Wait()
 }
 
-func (n *node) addresses() []string {
+func textOf(addresses []net.Addr) []string {
 	var all []string
-	for _, a := range n.edge.Addrs() {
+	for _, a := range addresses {
 		all = append(all, a.String())
 	}
 	return all
@@ -309,17 +309,13 @@ func (n *node) apply() (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.edge.Reload(f.edgeConfig(), forEdge(pools)); err != nil {
-		closePools(pools, n.pools)
+	if err := n.enforce(f, pools); err != nil {
 		return nil, err
 	}
 	if err := n.configureGuard(f); err != nil { // the file has been read a moment ago, and its tokens with it
 		n.log.Error("the tokens stay as they were", "error", err)
 	}
-	n.runPools(pools, n.pools)
 	certify()
 	n.coding.Workshop.Configure(f.Compress)
-	closePools(n.pools, pools) // requests under way keep theirs until they are done
-	n.file, n.pools = f, pools
 	return f, nil
 }

@@ -1,7 +1,8 @@
 package main
 
 import (
-	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 
 	"selvage/purge"
@@ -11,21 +12,17 @@ import (
 func (a *admin) originEndpoints(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/origins", forAdmin(a.serveOrigins))
 	mux.HandleFunc("PATCH /v1/origins", wantJSON(forAdmin(a.serveOriginChange)))
+	mux.HandleFunc("PUT /v1/origins/{origin}", wantJSON(forAdmin(a.serveUpstreamSet)))
 }
 
 func (a *admin) serveOrigins(w http.ResponseWriter, _ *http.Request, _ *purge.Caller) {
 	a.answerJSON(w, http.StatusOK, a.origins())
 }
 
-// maxChange is far above any change of an upstream.
-const maxChange = 64 << 10
-
 // serveOriginChange changes an upstream, and answers with what all are doing then.
 func (a *admin) serveOriginChange(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
 	var c originChange
-	in := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxChange))
-	in.DisallowUnknownFields()
-	err := in.Decode(&c)
+	err := decodeChange(w, r, &c)
 	if err == nil {
 		err = a.changeOrigin(c)
 	}
@@ -34,4 +31,38 @@ func (a *admin) serveOriginChange(w http.ResponseWriter, r *http.Request, _ *pur
 		return
 	}
 	a.answerJSON(w, http.StatusOK, a.origins())
+}
+
+// serveUpstreamSet replaces the upstreams of an origin, and answers with what all are doing then.
+func (a *admin) serveUpstreamSet(w http.ResponseWriter, r *http.Request, _ *purge.Caller) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxFileBytes))
+	if err != nil {
+		decline(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	set, problems := readUpstreamSet(body)
+	if len(problems) == 0 {
+		err = a.replaceUpstreams(r.PathValue("origin"), set)
+	}
+	switch {
+	case errors.As(err, &problems), len(problems) > 0:
+		declineAll(w, problems)
+	case err != nil:
+		decline(w, http.StatusBadRequest, err.Error())
+	default:
+		a.answerJSON(w, http.StatusOK, a.origins())
+	}
+}
+
+// declineAll tells everything that is wrong with a part of the configuration.
+func declineAll(w http.ResponseWriter, problems Diagnostics) {
+	p := purge.Problem{Status: http.StatusUnprocessableEntity}
+	for _, d := range problems {
+		fault := purge.Fault{At: d.Path, Problem: d.Problem}
+		if d.Hint != "" {
+			fault.Problem += "; " + d.Hint
+		}
+		p.Errors = append(p.Errors, fault)
+	}
+	p.Write(w)
 }

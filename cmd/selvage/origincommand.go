@@ -1,11 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"text/tabwriter"
@@ -20,6 +20,7 @@ type originCommand struct {
 	Drain  originDrain  `cmd:"" help:"Send an upstream no more requests; those in flight are finished."`
 	Resume originResume `cmd:"" help:"Send an upstream requests again."`
 	Weight originWeight `cmd:"" help:"Change the weight of an upstream."`
+	Set    originSet    `cmd:"" help:"Replace the upstreams of an origin; requests under way are finished where they are."`
 }
 
 // originPlace are the flags of all of them.
@@ -39,7 +40,7 @@ type upstreamPlace struct {
 type originLs struct{ originPlace }
 
 // Run prints a line for every upstream.
-func (k *originLs) Run(c console) error { return k.print(c, http.MethodGet, nil) }
+func (k *originLs) Run(c console) error { return k.print(c, http.MethodGet, "", nil) }
 
 // originDrain is `selvage origin drain`.
 type originDrain struct{ upstreamPlace }
@@ -62,46 +63,41 @@ type originWeight struct {
 // Run changes the weight.
 func (k *originWeight) Run(c console) error { return k.change(c, origin.Change{Weight: &k.To}) }
 
+// originSet is `selvage origin set`.
+type originSet struct {
+	originPlace
+	Origin string   `arg:"" help:"Name of the origin."`
+	URLs   []string `arg:"" name:"url" help:"The upstreams, as in the file's urls."`
+}
+
+// Run replaces the upstreams, and prints what all are doing then.
+func (k *originSet) Run(c console) error {
+	body, err := json.Marshal(upstreamSet{URLs: k.URLs})
+	if err != nil {
+		return err
+	}
+	return k.print(c, http.MethodPut, "/"+url.PathEscape(k.Origin), body)
+}
+
 // change changes the upstream, and prints what all are doing then.
 func (k *upstreamPlace) change(c console, change origin.Change) error {
 	body, err := json.Marshal(originChange{k.Origin, k.Upstream, change})
 	if err != nil {
 		return err
 	}
-	return k.print(c, http.MethodPatch, body)
+	return k.print(c, http.MethodPatch, "", body)
 }
 
-func (k *originPlace) print(c console, method string, body []byte) error {
-	all, err := askOrigins(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, body)
-	if err != nil {
+// print asks the endpoint for origins, or one below it.
+func (k *originPlace) print(c console, method, below string, body []byte) error {
+	var all []originStatus
+	if err := askNode(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, "/v1/origins"+below, body, &all); err != nil {
 		return err
 	}
 	if k.JSON {
 		return printJSON(c.out, all)
 	}
 	return writeOrigins(c.out, all, c.style())
-}
-
-func askOrigins(socket, method string, body []byte) (all []originStatus, err error) {
-	r, err := http.NewRequest(method, adminURL+"/v1/origins", bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	r.Header.Set("Content-Type", "application/json")
-	client := adminClient(socket)
-	client.Timeout = time.Minute
-	response, err := client.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("reach the running node: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the node answered %s: %w", response.Status, readProblem(response))
-	}
-	if err := json.NewDecoder(io.LimitReader(response.Body, 64<<20)).Decode(&all); err != nil {
-		return nil, fmt.Errorf("read the node's answer: %w", err)
-	}
-	return all, nil
 }
 
 // writeOrigins prints a table. The state comes last: it may be coloured, and says why.
@@ -112,6 +108,9 @@ func writeOrigins(w io.Writer, all []originStatus, style style) error {
 		for _, s := range o.Upstreams {
 			fmt.Fprintf(table, "%s\t%s\t%.3g\t%d\t%s\t%d\t%d\t%s\n",
 				o.Origin, s.Upstream, s.Weight, s.InFlight, humanLatency(s.Latency), s.Answers, s.Failures, upstreamState(s, style))
+		}
+		if o.Out {
+			fmt.Fprintf(table, "%s\t%s\n", o.Origin, style.bad("none is left that can be expected to answer"))
 		}
 		if o.Queued > 0 {
 			fmt.Fprintf(table, "%s\t%s\n", o.Origin, style.doubtful(count(o.Queued, "request")+" waiting"))

@@ -1,12 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -39,17 +36,4 @@ func askReload(socket string) (v verdict, err error) {
 		return v, fmt.Errorf("the node answered %s and no result: %w", response.Status, err)
 	}
 	return v, nil
-}
-
-// adminURL is where the client of adminClient asks; the name in it means nothing.
-const adminURL = "http://selvage"
-
-// adminClient asks the node behind a socket, whatever the URL.
-func adminClient(socket string) *http.Client {
-	return &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", socket)
-		},
-	}}
 }

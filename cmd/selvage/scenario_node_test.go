@@ -163,7 +163,8 @@ func (s *selvage) reload(config string) error {
 func (s *selvage) metrics() http.Handler { return s.edge.Metrics() }
 
 func (s *selvage) admin() http.Handler {
-	a := &admin{ready: s.edge.Ready, metrics: s.metrics(), disk: s.store.Disk(), purges: s.purges, log: s.logger}
+	a := &admin{ready: s.edge.Ready, metrics: s.metrics(), disk: s.store.Disk(), purges: s.purges, log: s.logger,
+		sites: func() *edge.Edge { return s.edge }}
 	return a.behindSocket()
 }
 

@@ -42,9 +42,13 @@ func (p *scriptParser) restart(b statement) error {
 }
 
 // purge reads `purge url https://example.com/a tag news`, `purge soft all`, `purge dry glob example.com/*`: a request to the API
-// behind the admin socket. `why` gives the reason.
+// behind the admin socket. `why` gives the reason. `purge at NAME …` asks another node than the one that clients ask.
 func (p *scriptParser) purge(b statement) error {
-	what, dry, err := parsePurge(strings.Fields(b.text)[1:])
+	words, node := strings.Fields(b.text)[1:], ""
+	if len(words) > 2 && words[0] == "at" {
+		node, words = words[1], words[2:]
+	}
+	what, dry, err := parsePurge(words)
 	if err != nil {
 		return err
 	}
@@ -64,7 +68,7 @@ func (p *scriptParser) purge(b statement) error {
 	if dry {
 		target += "?dry_run=true"
 	}
-	return p.askAdmin(b, "POST", target, string(body), expects)
+	return p.askAdminAt(node, b, "POST", target, string(body), expects)
 }
 
 // history reads `history`: the purges there have been, the newest first.
@@ -72,8 +76,13 @@ func (p *scriptParser) history(b statement) error {
 	return p.askAdmin(b, "GET", "/v1/purges", "", b.rest)
 }
 
-// askAdmin asks the node. An answer that is not 200 is a failure, unless a status is expected.
+// askAdmin asks the node that clients ask.
 func (p *scriptParser) askAdmin(b statement, method, target, body string, lines []scriptLine) error {
+	return p.askAdminAt("", b, method, target, body, lines)
+}
+
+// askAdminAt asks a node. An answer that is not 200 is a failure, unless a status is expected.
+func (p *scriptParser) askAdminAt(node string, b statement, method, target, body string, lines []scriptLine) error {
 	expect, err := parseExpectations(lines)
 	if err != nil {
 		return err
@@ -86,10 +95,14 @@ func (p *scriptParser) askAdmin(b statement, method, target, body string, lines 
 		expect = append([]expectation{ok}, expect...)
 	}
 	p.add(b, func(s *stage) error {
+		n, err := s.at(node)
+		if err != nil {
+			return err
+		}
 		r := httptest.NewRequest(method, target, strings.NewReader(s.expand(body)))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		s.node.admin().ServeHTTP(w, r)
+		n.admin().ServeHTTP(w, r)
 		out := &outcome{what: b.text, status: w.Code, header: w.Header(), body: w.Body.Bytes(), done: true}
 		for _, e := range expect {
 			if err := e.check(out, s); err != nil {

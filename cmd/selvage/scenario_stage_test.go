@@ -57,7 +57,8 @@ type stage struct {
 	names   []string // of the clients, in order of appearance
 	start   startSubject
 	node    subject
-	config  string // in force
+	others  map[string]subject // nodes behind it, by name
+	config  string             // in force
 	log     lineLog
 }
 
@@ -65,7 +66,7 @@ type stage struct {
 func (sc *scenario) play(m *mode, logFile string, start startSubject) error {
 	s := &stage{
 		mode: m, began: time.Now(), network: newMemoryNetwork(), log: lineLog{logFile},
-		origins: map[string]*scriptedOrigin{}, clients: map[string]*scriptedClient{},
+		origins: map[string]*scriptedOrigin{}, clients: map[string]*scriptedClient{}, others: map[string]subject{},
 		start: start, config: sc.config.compose(m, logFile),
 	}
 	for _, name := range sc.origins {
@@ -83,7 +84,7 @@ func (sc *scenario) play(m *mode, logFile string, start startSubject) error {
 	for _, name := range s.names {
 		s.clients[name].leave()
 	}
-	stopped := s.stop()
+	stopped := errors.Join(s.stop(), s.stopOthers())
 	s.stopOrigins()
 	if err == nil {
 		err = s.strays(sc.file)

@@ -69,11 +69,13 @@ func (f *File) tlsListeners() []tlsmgr.Listener {
 	return all
 }
 
-// validateSites reports what is wrong with the sites' TLS, and where it contradicts what their clients are told.
-func (f *File) validateSites(report func(path, problem, hint string)) {
+// validateSites reads what the sites show for errors, and reports what is wrong with that, with the sites' TLS, and where it
+// contradicts what their clients are told.
+func (f *File) validateSites(m machine, report func(path, problem, hint string)) {
 	for i := range f.Sites {
 		s := &f.Sites[i]
 		at := below(fmt.Sprintf("sites[%d]", i), report)
+		s.ReadErrorPages(m.read, at)
 		s.TLS.Validate(below("tls", at))
 		f.validateOrder(s, at)
 		if s.TLS.Issuer != "internal" && s.TLS.Issuer != "self_signed" {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -155,6 +156,7 @@ func (s *succession) standInFile(copies *sockets) *File {
 			f.Listeners = append(f.Listeners, overTCP(l))
 		}
 	}
+	f.Streams = slices.DeleteFunc(slices.Clone(s.f.Streams), func(c edge.StreamConfig) bool { return !copies.has(c.Address) })
 	return &f
 }
 

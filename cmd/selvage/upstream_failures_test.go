@@ -1,69 +1,144 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"selvage/origin"
 )
 
 // TestUpstreamFailures asks a node for pages that it does not have, while one or two of its three upstreams are killed,
-// stopped, slow or broken: every GET is answered, and the operator sees who was out and that it is back. With SELVAGE_SOAK
-// each failure comes and goes for a minute.
+// stopped, slow or broken: every GET is answered, and the operator sees in the metrics who was out and that it is back. With
+// SELVAGE_SOAK each failure comes and goes for a minute.
 func TestUpstreamFailures(t *testing.T) {
 	binary := buildProgram(t)
 	for _, row := range hurts {
 		for _, n := range []int{1, 2} {
 			t.Run(fmt.Sprint(n, " ", row.name), func(t *testing.T) {
-				site := newHurtSite(t, binary)
-				visitors := site.visit(8)
-				began := time.Now()
-				for rounds := 0; rounds == 0 || soaking() && time.Since(began) < time.Minute; rounds++ {
-					visitors.await(200)
+				site := newHurtSite(t, binary, row.kind)
+				site.visit(8)
+				began, rounds := time.Now(), 0
+				for ; rounds == 0 || soaking() && time.Since(began) < time.Minute; rounds++ {
+					site.visitors.await(200)
+					before := site.states(n)
 					for _, u := range site.upstreams[:n] {
 						row.hurt(u)
 					}
-					visitors.await(400)
-					site.awaitStates(n, func(s origin.UpstreamStatus) bool { return s.Ejections > 0 || s.State == origin.StateDown })
+					site.visitors.await(400)
+					site.await(before, func(was, is upstreamFigures) bool { return is.up == 0 || is.ejections > was.ejections })
 					for _, u := range site.upstreams[:n] {
 						row.heal(u)
 					}
-					site.awaitStates(n, func(s origin.UpstreamStatus) bool { return s.State == origin.StateUp && s.Returns > 0 })
+					site.await(before, func(was, is upstreamFigures) bool { return is.weight == 1 && is.returns > was.returns })
 				}
-				visitors.await(200)
-				visitors.leave(t)
+				site.visitors.await(200)
+				site.visitors.leave(t)
+				site.logTells()
+				t.Logf("%d rounds, %+v", rounds, site.states(n))
 				site.node.stop()
 			})
 		}
 	}
 }
 
+// TestNameServerFails: while it knows none of the names, the last addresses serve (for a minute with SELVAGE_SOAK), and nobody is
+// ejected. When it is back, what has changed is followed.
+func TestNameServerFails(t *testing.T) {
+	site := newHurtSite(t, "selvage", named) // this test binary stands in for the program
+	site.visit(8)
+	site.visitors.await(200)
+	site.zone.fail(true)
+	began := time.Now()
+	for looks := 0; looks < 20 || soaking() && time.Since(began) < time.Minute; looks++ {
+		<-site.zone.asked
+	}
+	site.visitors.await(200)
+	for i, s := range site.states(3) {
+		if s.up != 1 || s.ejections != 0 {
+			t.Errorf("upstream %d while no name is known: %+v, want it up and never ejected", i, s)
+		}
+	}
+	moved := site.upstreams[0]
+	before := site.states(1)
+	moved.kill()
+	site.await(before, func(was, is upstreamFigures) bool { return is.up == 0 })
+	moved.move()
+	site.zone.fail(false)
+	site.await(before, func(was, is upstreamFigures) bool { return is.weight == 1 && is.returns > was.returns })
+	site.visitors.leave(t)
+	site.node.stop()
+}
+
+// upstreamKind is how upstreams are known to the node.
+type upstreamKind int
+
+const (
+	plain     upstreamKind = iota // by address
+	certified                     // by address, over TLS
+	named                         // by a name in a zone of the test's own
+)
+
 // hurtSite is a node in front of three upstreams, all of them processes.
 type hurtSite struct {
 	t         *testing.T
+	zone      *zone
 	upstreams []*upstreamProcess
 	node      *process
+	visitors  *patrons
 }
 
-func newHurtSite(t *testing.T, binary string) *hurtSite {
+func newHurtSite(t *testing.T, binary string, kind upstreamKind) *hurtSite {
 	t.Helper()
 	s := &hurtSite{t: t}
-	var urls []string
-	for range 3 {
-		u := startUpstream(t)
-		s.upstreams = append(s.upstreams, u)
-		urls = append(urls, `"http://`+u.address+`"`)
-	}
 	g := newProgram(t, binary, "http://127.0.0.1:1", t.TempDir(), "16MiB")
-	text := fmt.Sprintf(`
+	more := ""
+	switch kind {
+	case certified:
+		folder := writeUpstreamCertificates(t)
+		more = fmt.Sprintf("tls: {ca: %q, name: %s}", folder+"/ca.pem", upstreamName)
+		s.startUpstreams(func(u *upstreamProcess) { u.folder, u.certified = folder, "valid" })
+	case named:
+		s.zone = startZone(t)
+		g.asks(s.zone)
+		more = "resolve: {interval: 200ms}"
+		s.startUpstreams(func(u *upstreamProcess) {
+			u.zone, u.name = s.zone, fmt.Sprintf("upstream-%s.test", u.port)
+			s.zone.lead(u.name, u.ip)
+		})
+	default:
+		s.startUpstreams(func(*upstreamProcess) {})
+	}
+	if err := os.WriteFile(g.config(), []byte(s.configuration(g.socket(), more)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.node = g.startReady(t)
+	return s
+}
+
+// startUpstreams starts three, after each was prepared.
+func (s *hurtSite) startUpstreams(prepare func(*upstreamProcess)) {
+	for range 3 {
+		u := newUpstream(s.t)
+		prepare(u)
+		u.start()
+		s.t.Cleanup(u.kill)
+		s.upstreams = append(s.upstreams, u)
+	}
+}
+
+// configuration is the node's; more is about the origin.
+func (s *hurtSite) configuration(socket, more string) string {
+	var urls []string
+	for _, u := range s.upstreams {
+		urls = append(urls, strconv.Quote(u.url()))
+	}
+	return fmt.Sprintf(`
 version: 1
 memory: 8MiB
 listeners: [{address: "127.0.0.1:0"}]
@@ -76,27 +151,46 @@ origins:
     outliers: {eject: 300ms}
     slow_start: 300ms
     timeouts: {connect: 500ms, first_byte: 500ms}
+    %s
 sites: [{default: true, origin: pages}]
-`, g.socket(), strings.Join(urls, ", "))
-	if err := os.WriteFile(g.config(), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	s.node = g.startReady(t)
-	return s
+`, socket, strings.Join(urls, ", "), more)
 }
 
-// awaitStates waits until the first n upstreams are as wanted.
-func (s *hurtSite) awaitStates(n int, wanted func(origin.UpstreamStatus) bool) {
+// upstreamFigures is what the node's metrics say of an upstream.
+type upstreamFigures struct{ up, weight, ejections, returns float64 }
+
+// states are those of the first n upstreams.
+func (s *hurtSite) states(n int) []upstreamFigures {
 	s.t.Helper()
-	for late := time.Now().Add(longEnough); ; {
-		_, body := s.node.ask("/v1/origins")
-		var all []originStatus
-		if err := json.Unmarshal([]byte(body), &all); err != nil {
-			s.t.Fatalf("%v in %s", err, body)
+	_, text := s.node.ask("/metrics")
+	all := make([]upstreamFigures, n)
+	for i, u := range s.upstreams[:n] {
+		_, name, _ := strings.Cut(u.url(), "://")
+		for metric, value := range map[string]*float64{
+			"up": &all[i].up, "weight": &all[i].weight, "ejections_total": &all[i].ejections, "returns_total": &all[i].returns,
+		} {
+			series := fmt.Sprintf("\nselvage_upstream_%s{origin=\"pages\",upstream=%q} ", metric, name)
+			_, after, found := strings.Cut(text, series)
+			if !found {
+				s.t.Fatalf("no %s in the metrics:\n%s", series, text)
+			}
+			line, _, _ := strings.Cut(after, "\n")
+			var err error
+			if *value, err = strconv.ParseFloat(line, 64); err != nil {
+				s.t.Fatal(err)
+			}
 		}
-		left := n
-		for _, u := range all[0].Upstreams[:n] {
-			if wanted(u) {
+	}
+	return all
+}
+
+// await waits until every upstream of before has become what is wanted, and looks again after some requests.
+func (s *hurtSite) await(before []upstreamFigures, wanted func(was, is upstreamFigures) bool) {
+	s.t.Helper()
+	for late := time.Now().Add(longEnough); ; s.visitors.await(20) {
+		now, left := s.states(len(before)), len(before)
+		for i := range now {
+			if wanted(before[i], now[i]) {
 				left--
 			}
 		}
@@ -104,7 +198,22 @@ func (s *hurtSite) awaitStates(n int, wanted func(origin.UpstreamStatus) bool) {
 			return
 		}
 		if time.Now().After(late) {
-			s.t.Fatalf("the upstreams are not what they should be: %s", body)
+			s.t.Fatalf("the upstreams are not what they should be: %+v, before %+v", now, before)
+		}
+	}
+}
+
+// logTells: the log has a line for every ejection and every return that the metrics count.
+func (s *hurtSite) logTells() {
+	s.t.Helper()
+	var all upstreamFigures
+	for _, u := range s.states(3) {
+		all.ejections += u.ejections
+		all.returns += u.returns
+	}
+	for text, want := range map[string]float64{`"upstream ejected"`: all.ejections, `"upstream is back"`: all.returns} {
+		if got := s.node.said.count(text); float64(got) != want {
+			s.t.Errorf("the log says %s %d times, the metrics %v", text, got, want)
 		}
 	}
 }
@@ -120,7 +229,8 @@ type patrons struct {
 	steps   chan struct{}
 }
 
-func (s *hurtSite) visit(n int) *patrons {
+// visit has n patrons ask.
+func (s *hurtSite) visit(n int) {
 	v := &patrons{leaving: make(chan struct{}), steps: make(chan struct{})}
 	for i := range n {
 		v.asking.Go(func() {
@@ -131,7 +241,7 @@ func (s *hurtSite) visit(n int) *patrons {
 			}
 		})
 	}
-	return v
+	s.visitors = v
 }
 
 // isHere also tells whoever awaits them that there was a step.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,35 +17,64 @@ import (
 	"time"
 )
 
-// upstreamVariable makes a process of this test binary an upstream that listens at the address in it.
-const upstreamVariable = "SELVAGE_TEST_UPSTREAM"
+// upstreamVariable makes a process of this test binary an upstream that listens at the address in it; certificateVariable
+// has it speak TLS, with the certificate and key of that name less their endings.
+const (
+	upstreamVariable    = "SELVAGE_TEST_UPSTREAM"
+	certificateVariable = "SELVAGE_TEST_UPSTREAM_CERTIFICATE"
+)
 
 // upstreamProcess is an upstream in a process of its own, so that it can be killed and stopped.
 type upstreamProcess struct {
-	t       *testing.T
-	address string
-	cmd     *exec.Cmd
-	orders  io.WriteCloser
+	t                 *testing.T
+	ip, port          string
+	name              string // in the zone, "" without
+	zone              *zone
+	folder, certified string // of certificates, and which it shows; "" without TLS
+	cmd               *exec.Cmd
+	orders            io.WriteCloser
 }
 
-func startUpstream(t *testing.T) *upstreamProcess {
+// newUpstream finds a free port.
+func newUpstream(t *testing.T) *upstreamProcess {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &upstreamProcess{t: t, address: l.Addr().String()}
-	l.Close()
-	u.start()
-	t.Cleanup(u.kill)
+	defer l.Close()
+	u := &upstreamProcess{t: t}
+	u.ip, u.port, _ = net.SplitHostPort(l.Addr().String())
 	return u
+}
+
+// startUpstream starts one on a free port.
+func startUpstream(t *testing.T) *upstreamProcess {
+	t.Helper()
+	u := newUpstream(t)
+	u.start()
+	return u
+}
+
+func (u *upstreamProcess) address() string { return net.JoinHostPort(u.ip, u.port) }
+
+// url is how the node knows it.
+func (u *upstreamProcess) url() string {
+	scheme := "http"
+	if u.certified != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(cmp.Or(u.name, u.ip), u.port)
 }
 
 // start starts the process, and returns once it listens.
 func (u *upstreamProcess) start() {
 	u.t.Helper()
 	u.cmd = exec.Command(os.Args[0], "-test.run=^TestActAsUpstream$")
-	u.cmd.Env = append(os.Environ(), upstreamVariable+"="+u.address)
+	u.cmd.Env = append(os.Environ(), upstreamVariable+"="+u.address())
+	if u.certified != "" {
+		u.cmd.Env = append(u.cmd.Env, certificateVariable+"="+filepath.Join(u.folder, u.certified))
+	}
 	var err error
 	if u.orders, err = u.cmd.StdinPipe(); err != nil {
 		u.t.Fatal(err)
@@ -92,7 +123,11 @@ func TestActAsUpstream(t *testing.T) {
 	does.Store("well")
 	http.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) {})
 	http.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { obeyOrder(w, r, does.Load().(string)) })
-	go http.Serve(l, nil)
+	if name := os.Getenv(certificateVariable); name != "" {
+		go http.ServeTLS(l, nil, name+".pem", name+".key")
+	} else {
+		go http.Serve(l, nil)
+	}
 	fmt.Println("listening")
 	for orders := bufio.NewScanner(os.Stdin); orders.Scan(); {
 		does.Store(orders.Text())
@@ -126,17 +161,37 @@ func bodyOf(path string) string { return strings.Repeat(path+"\n", 100) }
 // hurts are what happens to upstreams, and how it ends.
 var hurts = []struct {
 	name       string
+	kind       upstreamKind
 	hurt, heal func(u *upstreamProcess)
 }{
-	{"killed", (*upstreamProcess).kill, (*upstreamProcess).start},
-	{"stopped", func(u *upstreamProcess) { u.signal(syscall.SIGSTOP) }, func(u *upstreamProcess) { u.signal(syscall.SIGCONT) }},
-	{"resetting", ordered("reset"), ordered("well")},
-	{"closing", ordered("close"), ordered("well")},
-	{"slow", ordered("slow"), ordered("well")},
-	{"with a burst of 500", ordered("500"), ordered("well")},
-	{"with a burst of 503", ordered("503"), ordered("well")},
+	{"killed", plain, (*upstreamProcess).kill, (*upstreamProcess).start},
+	{"stopped", plain, func(u *upstreamProcess) { u.signal(syscall.SIGSTOP) }, func(u *upstreamProcess) { u.signal(syscall.SIGCONT) }},
+	{"resetting", plain, ordered("reset"), ordered("well")},
+	{"closing", plain, ordered("close"), ordered("well")},
+	{"slow", plain, ordered("slow"), ordered("well")},
+	{"with a burst of 500", plain, ordered("500"), ordered("well")},
+	{"with a burst of 503", plain, ordered("503"), ordered("well")},
+	{"with an expired certificate", certified, certifiedAs("expired"), certifiedAs("valid")},
+	{"whose name leads astray", named, func(u *upstreamProcess) { u.zone.lead(u.name, "127.0.0.9") }, func(u *upstreamProcess) { u.zone.lead(u.name, u.ip) }},
+	{"that comes back at another address", named, (*upstreamProcess).kill, (*upstreamProcess).move},
 }
 
 func ordered(what string) func(*upstreamProcess) {
 	return func(u *upstreamProcess) { u.order(what) }
+}
+
+// certifiedAs has the upstream restarted with another certificate, as servers are.
+func certifiedAs(which string) func(*upstreamProcess) {
+	return func(u *upstreamProcess) {
+		u.kill()
+		u.certified = which
+		u.start()
+	}
+}
+
+// move starts an upstream that was killed at another address, and has its name follow. The last byte goes to and fro.
+func (u *upstreamProcess) move() {
+	u.ip = map[string]string{"127.0.0.1": "127.0.0.2", "127.0.0.2": "127.0.0.1"}[u.ip]
+	u.start()
+	u.zone.lead(u.name, u.ip)
 }

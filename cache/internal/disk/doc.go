@@ -39,14 +39,15 @@
 // # Order of writing
 //
 // Happy path of a record: pwrite (segment), and it can be found. Every two seconds: fdatasync (segments written to), fsync
-// (directory, if it has new segments), then one bbolt transaction with everything that these segments now hold: pwrite
+// (directory, if segments have come or gone), then one bbolt transaction with everything that these segments now hold: pwrite
 // (pages), fdatasync, pwrite (root), fdatasync. For every segment the index also says up to which offset it knows it; this
 // mark moves on in all segments that were written to, in the older ones first.
 //
 // A segment is dropped by removing its records from the map, unlink, and with the next transaction from the index. One that is
 // dropped before its turn, because little of it is live, has what it says of forgotten names repeated first: older segments may
 // hold records of them, and without an index nothing else would keep them forgotten. A name that has a record again is left
-// out, since what is repeated comes behind that record.
+// out, since what is repeated comes behind that record. What cannot be written when it has to be said, because the disk takes
+// nothing, is owed, and written with the first sync after.
 //
 // Before a name in the directory is made or removed, the lock is looked at: a directory that was moved away, or that another
 // was mounted over, is left alone until it is back.
@@ -75,10 +76,13 @@
 // short loses the records beyond the cut; one that is no file, or has another header, is removed. An index that is damaged,
 // foreign or missing is written anew, from what the segments say. After a sync that failed, the segment and all its records
 // are dropped. A disk that is full costs the oldest segment; one that fails otherwise is left alone for five seconds, while
-// what is there is still read. A panic of the writer, which would be a mistake of ours, puts the tier off until the next start.
+// what is there is still read. A segment that was dropped and cannot be removed is cut, and its name removed later. A file that
+// cannot be opened at start, as when there are no descriptors left, is tried for a minute before it is given up; nothing found at
+// start is shown until then. A panic of the writer, which would be a mistake of ours, puts the tier off until the next start.
 //
 // # What may come back
 //
 // When a newer record of a name is lost by damage or a power cut, an older one may be found again. It is what the origin
-// sent, with its own times and epoch, so purges and freshness judge it rightly.
+// sent, with its own times and epoch, so purges and freshness judge it rightly. So it is with a record that was removed while the
+// disk took nothing, if the process is killed before the disk does and the index is lost as well.
 package disk

@@ -64,20 +64,8 @@ func (w *writer) empty(s *segment, keep func(*Record) bool) {
 		}
 	}
 	w.flush()
+	w.keepForgotten(s)
 	w.drop(s)
-}
-
-// disown forgets a record that is about to lose its body, if it has not moved. Its commit block, in a later segment, would mean
-// nothing then, and an older record of the name, written while this body was, would count.
-func (w *writer) disown(p placed) {
-	if s, ok := w.t.table.find(p.id); !ok || s.at != p.at {
-		return
-	}
-	c, err := w.t.readCommit(p.slot)
-	if err != nil || c.id() != p.id {
-		return
-	}
-	w.forget(p.id, p.at, c.Name, true)
 }
 
 // dependents returns the slots of all records with a part in a segment. It looks at the whole table, which costs about as
@@ -164,6 +152,7 @@ func (w *writer) drop(s *segment) {
 	w.dirty = slices.DeleteFunc(w.dirty, func(d *segment) bool { return d == s })
 	w.changes.drop(s.number)
 	w.t.discard(s)
+	w.newNames = true // the index hears of it once it cannot come back
 }
 
 // compact rewrites one segment of which little is live, if there is one, so that purged space comes back before the
@@ -177,7 +166,6 @@ func (w *writer) compact() {
 		return
 	}
 	w.t.counters.compacted.Add(1)
-	w.keepForgotten(s)
 	w.empty(s, always)
 }
 
@@ -200,22 +188,4 @@ func (w *writer) sparsest() (s *segment) {
 		}
 	}
 	return s
-}
-
-// keepForgotten repeats what a segment says of forgotten names, while older segments may hold records of them. A name that has
-// a record again is left out: that record supersedes the older ones, and what is said behind it would be said of it too.
-func (w *writer) keepForgotten(s *segment) {
-	if w.t.oldest(nil) == s {
-		return
-	}
-	w.flush() // so that the table has all that was written
-	for walk := newWalker(s, segmentHeaderBytes); ; {
-		b, err := walk.next()
-		if err != nil {
-			return
-		}
-		if b.commit != nil && b.commit.removed && !w.t.table.has(b.commit.id()) {
-			w.commit(&fill{}, &publication{commit: &commit{Record: b.commit.Record, removed: true}})
-		}
-	}
 }

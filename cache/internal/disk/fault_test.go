@@ -2,7 +2,6 @@ package disk
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,19 +28,30 @@ func (c *clock) now() time.Time              { return time.Unix(0, c.nanos.Load(
 func (c *clock) advance(d time.Duration)     { c.nanos.Add(int64(d)) }
 func withFaults(c *clock, f *faulty) Options { o := small(); o.FS, o.Now = f, c.now; return o }
 
+// awaitLoaded waits until what was found is shown, however often the tier rests before.
+func awaitLoaded(r *rig, clock *clock) {
+	for {
+		select {
+		case <-r.Loaded():
+			return
+		default:
+			clock.advance(retryPause)
+			run(r.tb, r, func(*writer) {}) // wakes it
+		}
+	}
+}
+
 // play does some of everything with a directory. Errors are expected; wrong bytes are not.
-func play(t *testing.T, dir string, o Options) {
+func play(t *testing.T, dir string, f *faulty) {
 	t.Helper()
-	tier, err := Open(dir, o)
+	clock := newClock()
+	tier, err := Open(dir, withFaults(clock, f))
 	if err != nil {
 		return
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- tier.Run(ctx) }()
-	r := &rig{Tier: tier, tb: t, stopRun: stop, ended: ended}
+	r, ctx := running(t, tier), t.Context()
 	defer r.stop()
-	<-r.Loaded()
+	awaitLoaded(r, clock)
 	for n := range 12 {
 		rec, body := record(n, 20_000)
 		r.Put(rec, [][]byte{body})
@@ -70,7 +80,7 @@ func TestNthCallFails(t *testing.T) {
 	t.Parallel()
 	count := &faulty{}
 	dir, _ := filled(t)
-	play(t, clone(t, dir), withFaults(newClock(), count))
+	play(t, clone(t, dir), count)
 	if count.calls < 50 {
 		t.Fatalf("%d calls, want many that can fail", count.calls)
 	}
@@ -78,7 +88,7 @@ func TestNthCallFails(t *testing.T) {
 		for i, forever := range []bool{false, true} {
 			err := faults[(n+2*i)%len(faults)]
 			hurt := clone(t, dir)
-			play(t, hurt, withFaults(newClock(), &faulty{fail: nth(err, n, forever)}))
+			play(t, hurt, &faulty{fail: nth(err, n, forever)})
 			after(t, hurt, fmt.Sprintf("call %d (for ever: %v): %v", n, forever, err))
 			os.RemoveAll(hurt)
 		}
@@ -385,4 +395,40 @@ func TestPauseEndsWhenTheClockIsSetBack(t *testing.T) {
 	r.put(rec, body)
 	r.sync()
 	r.want(rec)
+}
+
+// A write that fails while room is made costs what was being written, and the segment that was to take it. The tier goes on.
+func TestFailedWriteWhileRoomIsMade(t *testing.T) {
+	clock, f := newClock(), &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(clock, f))
+	for n := range 150 { // more than there is room for
+		rec, body := record(n, 30_000)
+		r.put(rec, body)
+		r.sync()
+		r.Lookup(rec.Name) // so that it is worth being moved
+	}
+	writes, evicted := 0, r.Stat().Evicted
+	f.set(func(_ int, what string) error {
+		if what != "write" || r.Stat().Evicted == evicted { // until what leaves with a segment is moved
+			return nil
+		}
+		if writes++; writes == 1 {
+			return syscall.EIO
+		}
+		return nil
+	})
+	for n := range 4 {
+		rec, body := record(150+n, 200_000)
+		r.stream(rec, body, 50_000)
+	}
+	if writes == 0 || r.off() {
+		t.Fatalf("%d writes while room was made; the tier is off: %v", writes, r.off())
+	}
+	f.set(nil)
+	clock.advance(retryPause)
+	rec, body := record(200, 1000)
+	r.put(rec, body)
+	r.sync()
+	r.want(rec)
+	r.clean()
 }

@@ -101,14 +101,17 @@ func (t *Tier) writeFile(name string, content []byte) error {
 	return errors.Join(err, f.Truncate(int64(len(content))), f.Sync(), f.Close())
 }
 
-// identify reads the identity, or gives the directory one.
+// identify reads the identity, or gives the directory one. One that cannot be read for now is not given up, and everything with
+// it.
 func (t *Tier) identify() error {
 	i, err := t.readIdentity()
-	if err == nil {
+	switch {
+	case err == nil:
 		t.identity = i
 		return nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	case unreadable(err):
+		return fmt.Errorf("read identity: %w", err)
+	case !errors.Is(err, fs.ErrNotExist):
 		t.log.Warn("disk cache starts empty", "dir", t.dir, "error", err)
 	}
 	t.identity = newIdentity()

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"time"
 )
 
 // stepBytes is how much of the segments the loader reads between two looks at the queue.
@@ -17,11 +18,16 @@ const stepBytes = 8 << 20
 type loader struct {
 	w     *writer
 	index *index // nil: none that is good
+	asked bool   // whether there is an index
 	rest  []*segment
 	walk  *walker
+	all   bool                  // the index knows too little of a segment: the ones behind it are walked whole
 	epoch uint64                // the highest
 	known map[uint32]int64      // by segment, what the index knew of it: synced, and so good
 	good  map[Location]struct{} // body blocks that were walked and are good
+
+	tries  int // to open a file
+	rested time.Time
 }
 
 func newLoader(w *writer) *loader {
@@ -32,9 +38,7 @@ func newLoader(w *writer) *loader {
 	}
 	w.t.mu.RUnlock()
 	slices.SortFunc(l.rest, func(a, b *segment) int { return cmp.Compare(a.number, b.number) })
-	if len(l.rest) > 0 {
-		l.openIndex()
-	}
+	l.asked = len(l.rest) == 0
 	return l
 }
 
@@ -44,15 +48,40 @@ func (l *loader) openIndex() {
 	if err == nil {
 		if l.epoch, err = x.check(t.Identity()); err == nil {
 			t.indexBytes.Store(x.bytes())
-			l.index = x
+			l.index, l.asked, l.tries = x, true, 0
 			return
 		}
 		x.abandon(err)
 	}
+	if l.later("open index", err) {
+		return
+	}
+	l.asked = true
 	if !errors.Is(err, fs.ErrNotExist) {
 		l.sayWhy(err)
 		t.fs.Remove(t.path(indexName)) // whatever it is, another must be able to take its place
 	}
+}
+
+// openTries is how often a file is tried that cannot be opened, with a pause between two.
+const openTries = 12
+
+// later reports whether a file that cannot be opened is to be tried again, as when there are no descriptors left. Nothing that was
+// found is shown until then: what this file says of forgotten names has to be heard first.
+func (l *loader) later(what string, err error) bool {
+	if l.tries++; !unreadable(err) || l.tries == openTries {
+		l.tries = 0
+		return false
+	}
+	l.rested = l.w.t.now()
+	l.w.t.complain(what, err)
+	return true
+}
+
+// resting reports whether the loader waits before it tries again.
+func (l *loader) resting() bool {
+	since := l.w.t.now().Sub(l.rested)
+	return since >= 0 && since < retryPause
 }
 
 func (l *loader) sayWhy(err error) {
@@ -62,6 +91,8 @@ func (l *loader) sayWhy(err error) {
 // step does a bounded part of the work. It returns true when nothing is left.
 func (l *loader) step() bool {
 	switch {
+	case !l.asked:
+		l.openIndex()
 	case l.walk != nil:
 		l.walkOn()
 	case len(l.rest) > 0:
@@ -82,21 +113,39 @@ func (l *loader) load(s *segment) {
 		return // evicted already
 	}
 	if err := t.openSegment(s); err != nil {
-		t.log.Warn("disk cache cannot read a segment", "dir", t.dir, "segment", segmentName(s.number), "error", err)
-		if !unreadable(err) {
-			l.w.drop(s)
+		if l.later("open segment", err) {
+			l.rest = slices.Insert(l.rest, 0, s)
+			return
 		}
+		t.log.Warn("disk cache cannot read a segment", "dir", t.dir, "segment", segmentName(s.number), "error", err)
+		l.w.drop(s)
 		return
 	}
+	l.tries = 0
 	known := l.fromIndex(s)
 	l.known[s.number] = known
-	if size := s.size.Load(); size > max(known, segmentHeaderBytes) {
-		l.walk = newWalker(s, max(known, segmentHeaderBytes))
-		l.w.soil(s) // what the walk finds enters the index after a sync
-		t.counters.walked.Add(1)
-	} else if size < known {
+	if size := s.size.Load(); size < known {
 		t.log.Warn("disk cache segment was cut short", "dir", t.dir, "segment", segmentName(s.number), "size", size, "want", known)
 	}
+	l.begin(s, known)
+}
+
+// begin begins to walk what the index does not know of a segment, if there is anything. A crash leaves that behind all that it
+// knows. Where it is before, since a segment that was dropped could not be removed, what later ones say of forgotten names has to
+// be heard as well.
+func (l *loader) begin(s *segment, known int64) {
+	from := known
+	if l.all {
+		from = 0
+	}
+	from = max(from, segmentHeaderBytes)
+	if s.size.Load() <= from {
+		return
+	}
+	l.all = true
+	l.walk = newWalker(s, from)
+	l.w.soil(s) // what the walk finds enters the index after a sync
+	l.w.t.counters.walked.Add(1)
 }
 
 // fromIndex takes the records of a segment from the index, and returns how much of the segment that was. On damage the
@@ -242,7 +291,7 @@ func (l *loader) dropFound() {
 }
 
 // forgetAll ends the loading with nothing.
-func (l *loader) forgetAll() { l.rest, l.walk, l.epoch = nil, nil, 0 }
+func (l *loader) forgetAll() { l.asked, l.rest, l.walk, l.epoch = true, nil, nil, 0 }
 
 func (l *loader) close() {
 	if l.index != nil {

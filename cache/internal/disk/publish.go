@@ -21,7 +21,10 @@ type share struct {
 
 // finish tells whoever waits for a record what came of it.
 func (w *writer) finish(p *publication, err error) {
-	if err != nil {
+	switch {
+	case err != nil && p.commit.removed:
+		w.owe(p.commit.Name)
+	case err != nil:
 		w.t.counters.dropped.Add(1)
 	}
 	if p.done != nil {
@@ -134,30 +137,6 @@ func (w *writer) sharesOf(s slot) []share {
 		return w.spans[s.at]
 	}
 	return []share{{s.at.segment(), int64(s.head)}, {s.from, int64(s.body)}}
-}
-
-// forget takes a record off the disk that forget of Tier has taken out of sight; without a location, with whatever of the name
-// was queued before it. A commit block that says so keeps the name forgotten should the index be lost: also if its segment was
-// dropped since, from which it may have been moved.
-func (w *writer) forget(i id, at Location, n Name, had bool) {
-	w.flush()
-	gone, still := w.t.table.take(i, at)
-	if _, newer := w.t.table.find(i); newer || !still && !had && w.t.ready.Load() {
-		return
-	}
-	w.retire(gone)
-	if n != (Name{}) {
-		w.commit(&fill{}, &publication{commit: &commit{Record: Record{Name: n}, removed: true}})
-	}
-}
-
-// bury keeps a name forgotten while older records of it may still be found by the loader.
-func (w *writer) bury(i id, s slot) {
-	if w.loader == nil {
-		return
-	}
-	s.flags = removed
-	w.retire(w.t.table.put(i, s))
 }
 
 // freshen writes a new head for a body that is here.

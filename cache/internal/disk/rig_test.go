@@ -43,13 +43,23 @@ func small() Options { return Options{Limit: 4 << 20, segmentBytes: 256 << 10} }
 // start opens a directory and runs it until the test ends, or stop.
 func start(tb testing.TB, dir string, o Options) *rig {
 	tb.Helper()
-	if testing.Verbose() && o.Log == nil {
-		o.Log = slog.New(slog.NewTextHandler(tb.Output(), nil))
-	}
-	tier, err := Open(dir, o)
+	tier, err := Open(dir, talking(tb, o))
 	if err != nil {
 		tb.Fatal(err)
 	}
+	return running(tb, tier)
+}
+
+// talking has a tier's log read beside the test's.
+func talking(tb testing.TB, o Options) Options {
+	if testing.Verbose() && o.Log == nil {
+		o.Log = slog.New(slog.NewTextHandler(tb.Output(), nil))
+	}
+	return o
+}
+
+// running runs a tier until the test ends, or stop.
+func running(tb testing.TB, tier *Tier) *rig {
 	ctx, stop := context.WithCancel(context.Background())
 	r := &rig{Tier: tier, tb: tb, stopRun: stop, ended: make(chan error, 1)}
 	go func() { r.ended <- tier.Run(ctx) }()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,19 +19,18 @@ type segment struct {
 	// Immutable; nonce and file once a record of the segment can be found.
 	number uint32
 	nonce  uint64
-	file   File // nil: found at start and not open yet, or it could not be opened; set with mu held
+	file   File // nil: found at start and not open yet; set with mu held
 
 	size atomic.Int64 // bytes written; set by the writer
 	live atomic.Int64 // of them, bytes of records that can be found; set by the writer
 
 	forgotten int64 // of them, bytes that say that a name is forgotten, as far as known; owned by the writer
 
-	unlinked bool // the name is removed; owned by the writer
-
-	mu      sync.Mutex
-	pins    int       // guarded by mu
-	dropped time.Time // guarded by mu; when its name was removed, zero before
-	closed  bool      // guarded by mu
+	mu       sync.Mutex
+	pins     int       // guarded by mu
+	dropped  time.Time // guarded by mu; zero before
+	unlinked bool      // guarded by mu; set by the writer: the name is removed
+	closed   bool      // guarded by mu
 }
 
 // segmentName returns the file name of a segment. It is all that a name on disk is ever made of.
@@ -108,10 +108,11 @@ func (t *Tier) checkSegment(s *segment, f File) error {
 	return nil
 }
 
-// unreadable reports whether an error of openSegment is of the machine and not of the file, so that the file may be good.
+// unreadable reports whether an error of opening a file is of the machine and not of the file, which may be good then.
 func unreadable(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno) && errno != syscall.ELOOP && errno != syscall.ENOENT
+	return slices.ContainsFunc([]error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.EACCES, syscall.EPERM,
+	}, func(of error) bool { return errors.Is(err, of) })
 }
 
 // segment returns a segment that can be found, or nil.
@@ -149,23 +150,30 @@ func (s *segment) unpin() {
 }
 
 // drop ends the segment once nobody reads it.
-func (s *segment) drop(now time.Time) {
+func (s *segment) drop(now time.Time, unlinked bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dropped = now
+	s.dropped, s.unlinked = now, unlinked
 	if s.pins == 0 {
 		s.closeLocked()
 	}
 }
 
-// expire ends a dropped segment whose readers have had their time. It reports whether the segment holds no more space.
+// unlink notes that the name is removed.
+func (s *segment) unlink() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unlinked = true
+}
+
+// expire ends a dropped segment whose readers have had their time. It reports whether nothing is left of the segment.
 func (s *segment) expire(before time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dropped.Before(before) {
 		s.closeLocked()
 	}
-	return s.closed
+	return s.closed && s.unlinked
 }
 
 func (s *segment) close() {
@@ -174,8 +182,12 @@ func (s *segment) close() {
 	s.closeLocked()
 }
 
+// closeLocked also cuts a segment that was dropped and still has its name, or the next start would find it all again.
 func (s *segment) closeLocked() {
 	if !s.closed && s.file != nil {
+		if !s.dropped.IsZero() && !s.unlinked {
+			s.file.Truncate(0)
+		}
 		s.file.Close()
 	}
 	s.closed = true
@@ -183,7 +195,7 @@ func (s *segment) closeLocked() {
 
 // discard takes a segment out of sight, and its name off the disk. The bytes are free when its last reader has left.
 func (t *Tier) discard(s *segment) {
-	s.drop(t.now())
+	s.drop(t.now(), t.removeFile(s))
 	t.mu.Lock()
 	delete(t.segments, s.number)
 	t.leaving = append(t.leaving, s)
@@ -204,15 +216,17 @@ func (t *Tier) removeFile(s *segment) bool {
 // readerPatience is how long a reader may stay on a segment that was dropped.
 const readerPatience = 60 * time.Second
 
-// collect removes the names of dropped segments, and forgets those that hold no more space.
+// collect removes the names of dropped segments, as often as it takes, and forgets those that hold no more space.
 func (t *Tier) collect() {
 	t.mu.RLock()
 	leaving := t.leaving
 	t.mu.RUnlock()
 	var staying []*segment
 	for _, s := range leaving {
-		s.unlinked = s.unlinked || t.removeFile(s)
-		if !s.expire(t.now().Add(-readerPatience)) || !s.unlinked {
+		if !s.unlinked && t.removeFile(s) {
+			s.unlink()
+		}
+		if !s.expire(t.now().Add(-readerPatience)) {
 			staying = append(staying, s)
 		}
 	}

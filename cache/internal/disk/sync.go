@@ -47,11 +47,12 @@ func (c changes) remove(at Location) {
 func (c changes) drop(segment uint32) { c[segment] = &change{dropped: true} }
 
 // sync makes durable what was written, in the order that lets every crash point tell the truth: fdatasync of the segments,
-// fsync of the directory if it has new names, then the index, which thus never knows of a record that is not whole.
+// fsync of the directory if names have come or gone, then the index, which thus never knows of a record that is not whole.
 //
 // A segment that cannot be synced is dropped with every record in it: after a failed fsync the kernel may have thrown away
 // the pages, and a later fsync would report success.
 func (w *writer) sync() error {
+	w.settle()
 	w.flush()
 	w.synced = w.t.now()
 	err := w.syncSegments()
@@ -82,7 +83,7 @@ func (w *writer) syncSegments() (all error) {
 		if err := s.file.Sync(); err != nil {
 			all = errors.Join(all, err)
 			w.t.counters.syncFailures.Add(1)
-			w.drop(s)
+			w.lose(s)
 			continue
 		}
 		w.changes.of(s.number)

@@ -66,9 +66,10 @@ func (t *table) find(i id) (slot, bool) {
 	return found, ok
 }
 
+// has reports whether an id has a record.
 func (t *table) has(i id) bool {
-	_, ok := t.find(i)
-	return ok
+	found, ok := t.find(i)
+	return ok && found.flags&removed == 0
 }
 
 // touch is find for a look-up: it sets the access bit.

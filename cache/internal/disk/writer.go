@@ -31,9 +31,11 @@ type writer struct {
 	filling   map[*fill]struct{} // bodies of which the end is not here yet
 
 	dirty    []*segment           // written to since their last sync
-	newNames bool                 // the directory has names that are not durable
+	newNames bool                 // names have come or gone, which is not durable
 	synced   time.Time            // the last time
 	spans    map[Location][]share // of records whose body is in several segments
+
+	owed map[id]Name // forgotten, though no segment says so yet
 
 	told   int64     // records dropped, of which the log tells
 	toldAt time.Time // the last time
@@ -51,6 +53,7 @@ func (t *Tier) Run(ctx context.Context) error {
 	w := &writer{
 		t: t, next: t.born, synced: t.now(),
 		spans: make(map[Location][]share), filling: make(map[*fill]struct{}), changes: make(changes),
+		owed: make(map[id]Name),
 	}
 	err := w.survive(func() error {
 		w.loader = newLoader(w)
@@ -102,6 +105,8 @@ func (w *writer) someJobs() bool {
 // background does one step of what takes long. It reports whether there is more.
 func (w *writer) background() bool {
 	switch {
+	case w.loader != nil && w.loader.resting():
+		return false
 	case w.loader != nil:
 		if w.loader.step() {
 			w.loader = nil
@@ -144,7 +149,8 @@ func (w *writer) close() error {
 	w.t.queue.close()
 	for w.someJobs() {
 	}
-	err := w.sync()
+	err := w.syncAtLast()
+	w.t.collect()
 	if w.loader != nil {
 		w.loader.close()
 	}
@@ -163,6 +169,18 @@ func (w *writer) close() error {
 		s.close()
 	}
 	return errors.Join(err, w.t.lock.Close())
+}
+
+// syncAtLast is sync when there is no later. A second one says what a failure of the first has left to say.
+func (w *writer) syncAtLast() (err error) {
+	for range 2 {
+		w.t.paused.Store(0)
+		err = errors.Join(err, w.sync())
+		if len(w.owed) == 0 {
+			return err
+		}
+	}
+	return errors.Join(err, fmt.Errorf("%d removed records would be back without the index", len(w.owed)))
 }
 
 // put writes a whole record, in one piece if it fits into one segment.
@@ -294,8 +312,11 @@ func (w *writer) roll() error {
 	w.current = s
 	w.soil(s)
 	if err := w.fit(); err != nil {
-		w.drop(s)
+		w.lose(s)
 		return err
+	}
+	if w.current != s {
+		return ErrUnavailable // given up when a write failed that made room
 	}
 	return nil
 }
@@ -307,14 +328,15 @@ func (w *writer) soil(s *segment) {
 }
 
 // flush appends the buffer to the current segment with one pwrite, and shows the records of which the commit block is in
-// it. After an error the bytes may be there in part: they are beyond the segment's size and are written over.
+// it. After an error the bytes may be there in part. They are cut off, or the segment is dropped with them: the next start would
+// find them, and whatever was forgotten since.
 func (w *writer) flush() {
 	if len(w.buffer) == 0 {
 		return
 	}
 	s := w.current
 	size := s.size.Load()
-	_, err := s.file.WriteAt(w.buffer, size)
+	written, err := s.file.WriteAt(w.buffer, size)
 	if err == nil {
 		s.size.Store(size + int64(len(w.buffer)))
 		w.soil(s)
@@ -326,8 +348,10 @@ func (w *writer) flush() {
 		for _, f := range fills {
 			f.fail(err)
 		}
-		s.file.Truncate(size)
 		w.failed("append to segment", err)
+		if written > 0 && s.file.Truncate(size) != nil {
+			w.lose(s)
+		}
 	}
 	for _, f := range fills {
 		f.landing.note(f)
@@ -343,7 +367,7 @@ func (w *writer) failed(what string, err error) {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		if first := w.t.oldest(w.current); first != nil {
 			w.t.complain(what, err)
-			w.drop(first)
+			w.lose(first)
 			return
 		}
 	}

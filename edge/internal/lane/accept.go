@@ -26,7 +26,7 @@ func (s *Server) acceptFrom(l Listener) error {
 		switch {
 		case err == nil:
 			backoff = 0
-			s.admit(c, l.TLS, altSvc)
+			s.admit(c, l, altSvc)
 		case s.draining.Load():
 			return nil
 		case !passing(err):
@@ -62,17 +62,17 @@ func (s *Server) pause(d time.Duration) {
 }
 
 // admit waits until there is room for c, and starts it.
-func (s *Server) admit(c net.Conn, tlsConfig *tls.Config, altSvc string) {
+func (s *Server) admit(c net.Conn, from Listener, altSvc string) {
 	l := &link{Conn: c, srv: s, info: Info{
 		ID: s.lastID.Add(1), Remote: c.RemoteAddr(), Local: c.LocalAddr(), Peer: peerOf(c.RemoteAddr()),
-		Secure: tlsConfig != nil, AltSvc: altSvc,
+		Secure: from.TLS != nil, AltSvc: altSvc,
 	}}
 	l.info.link = l
 	l.since.Store(int64(s.now()))
 	if s.cfg.Opened != nil {
 		s.cfg.Opened(&l.info)
 	}
-	if tlsConfig == nil {
+	if from.TLS == nil {
 		l.enter(active, 0) // until it waits
 	}
 	cut := l.cutWaiting
@@ -82,11 +82,33 @@ func (s *Server) admit(c net.Conn, tlsConfig *tls.Config, altSvc string) {
 		return
 	}
 	s.accepted.Add(1)
-	if tlsConfig == nil {
+	if from.TLS == nil {
 		s.lanes.Go(func() { s.run(&plainConn{newConn(l, l, nil)}) })
 		return
 	}
-	s.hands.Go(func() { s.handshake(l, tlsConfig) })
+	s.hands.Go(func() {
+		if from.Divert == nil || !s.divert(l, from.Divert) {
+			s.handshake(l, from.TLS)
+		}
+	})
+}
+
+// divert has a connection served by whoever wants it. It keeps its place among all, as a tunnel.
+func (s *Server) divert(l *link, wanted func(net.Conn) func()) bool {
+	serve := wanted(l.Conn)
+	if serve == nil {
+		return false
+	}
+	tunnelled := func(time.Time, bool) bool { return false }
+	l.cut.Store(&tunnelled)
+	l.enter(tunnel, s.now())
+	s.links.shaken(l)
+	_ = l.Conn.SetDeadline(time.Time{}) // an error shows in what follows
+	s.lanes.Go(func() {
+		serve()
+		_ = l.Close() // it is over either way
+	})
+	return true
 }
 
 func peerOf(remote net.Addr) netip.Addr {

@@ -31,10 +31,11 @@ func (c *conn) readHead() error {
 	return nil
 }
 
-// look checks the heads in the stash and answers those it can. It stops at one that is not whole, not right, or not ours.
+// look checks the heads in the stash and answers those it can. It stops at one that is not whole, not right, or not ours, and
+// behind the last that the client wants answered.
 func (c *conn) look() {
 	w := c.work
-	for w != nil && w.in.len() > 0 && !w.found() && w.out.err == nil {
+	for w != nil && !c.last && w.in.len() > 0 && !w.found() && w.out.err == nil {
 		w.whole, w.fault = w.head.scan(w.in.bytes())
 		if !w.found() || w.fault != nil || !c.answer() {
 			return
@@ -45,6 +46,9 @@ func (c *conn) look() {
 
 // more waits for more bytes. What was gathered leaves before that.
 func (c *conn) more() error {
+	if c.last {
+		return c.leave()
+	}
 	if err := c.flush(); err != nil {
 		return err
 	}
@@ -63,6 +67,22 @@ func (c *conn) more() error {
 		return c.fill()
 	}
 	return c.wait()
+}
+
+// leave ends the sending side behind the last answer, whose records TLS then sends together with its own last words. What
+// the client sent behind its last request is not looked at.
+func (c *conn) leave() error {
+	c.spoiled = c.held() > 0
+	if c.records == nil {
+		return errors.Join(c.flush(), io.EOF)
+	}
+	w := &c.work.out
+	w.seal()
+	w.push()
+	if w.err == nil {
+		w.err = errors.Join(c.stream.CloseWrite(), c.link.SetWriteDeadline(time.Time{})) // TLS lets nothing be written any more
+	}
+	return errors.Join(c.flush(), io.EOF)
 }
 
 // fill reads once, and no longer than the wait for the head may take.

@@ -31,6 +31,7 @@ type conn struct {
 	readErr error // what ended ready
 	inEnd   error // what ended the reading while pipelined requests were waiting in the stash
 	served  bool  // at least one head was handed up or answered
+	last    bool  // the client wants no further answer
 	spoiled bool  // unread bytes may be left that must not reset the answer
 
 	// immutable

@@ -21,6 +21,7 @@ type head struct {
 	hosts     int
 	index     []fieldSpan
 	special   bool // the method or a field asks for more than an answer
+	closes    bool // the client wants no further one (RFC 9112, section 9.6)
 
 	lengths   int
 	length    int64 // announced by Content-Length
@@ -182,7 +183,12 @@ func (h *head) field(line []byte, at int) *fault {
 	case named(name, "upgrade"):
 		h.special = true
 	case named(name, "connection"):
-		h.special = h.special || !named(value, "keep-alive")
+		switch {
+		case named(value, "close"):
+			h.closes = true
+		case !named(value, "keep-alive"):
+			h.special = true
+		}
 	}
 	return nil
 }

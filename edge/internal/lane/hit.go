@@ -4,7 +4,7 @@ import "unsafe"
 
 // Answerer answers requests without net/http, on the connection's own goroutine. It is asked at the boundary between two
 // requests, for those whose head says that there is nothing else to do than to answer: GET or HEAD of HTTP/1.1 in origin
-// form, without a body, an expectation, an upgrade, or any option of the connection but keep-alive.
+// form, without a body, an expectation, an upgrade, or any option of the connection but keep-alive and close.
 //
 // It gives the whole answer with w and returns true; or it returns false with nothing written or counted, and the handler
 // gets the request. The Request and all it gives out hold until it returns.
@@ -16,6 +16,7 @@ type Request struct {
 	Method string // GET or HEAD
 	Target string // in origin form
 	Host   string
+	Close  bool // the connection ends with the answer, which has to say so (RFC 9112, section 9.6)
 
 	head   []byte
 	fields []fieldSpan
@@ -73,13 +74,15 @@ func (c *conn) answer() bool {
 	c.engage()
 	w.out.conn = c
 	w.request.read(&c.link.info, &w.head, w.in.bytes())
-	return srv.cfg.Answer(&w.request, &w.out)
+	done := srv.cfg.Answer(&w.request, &w.out)
+	c.last = done && w.head.closes
+	return done
 }
 
 // read takes the request from the bytes of a head.
 func (r *Request) read(info *Info, h *head, from []byte) {
 	*r = Request{
-		Info: info, Method: view(h.method.of(from)), Target: view(h.target.of(from)), Host: view(h.host.of(from)),
+		Info: info, Method: view(h.method.of(from)), Target: view(h.target.of(from)), Host: view(h.host.of(from)), Close: h.closes,
 		head: from, fields: h.index,
 	}
 }

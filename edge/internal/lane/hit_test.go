@@ -57,6 +57,9 @@ func probeHandler(w http.ResponseWriter, r *http.Request) {
 // probeAnswer answers like probeHandler, in as many pieces as there are lines of 10,000 bytes.
 func probeAnswer(r *Request, w *Writer) bool {
 	head, content := probe(r.Method, r.Target, r.Host, "", r.Value)
+	if r.Close {
+		head += "Connection: close\r\n"
+	}
 	w.Gather(fmt.Appendf(w.Buffer(), "HTTP/1.1 200 OK\r\n%s\r\n", head))
 	if r.Method == http.MethodHead {
 		return true
@@ -118,7 +121,10 @@ func TestAsked(t *testing.T) {
 		{"an expectation", "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n", false},
 		{"an upgrade", "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n", false},
 		{"an option of the connection", "GET / HTTP/1.1\r\nHost: a\r\nConnection: TE\r\n", false},
-		{"two options", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n", false},
+		{"close is the end, after the answer", "GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n", true},
+		{"two lines that the lane knows", "GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\nConnection: close\r\n", true},
+		{"two lines with one that it does not", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nConnection: X-1\r\n", false},
+		{"a list", "GET / HTTP/1.1\r\nHost: a\r\nConnection: close, TE\r\n", false},
 	} {
 		asked, n := count(probeAnswer)
 		r := newRig(t, probeHandler, func(c *Config) { c.Answer = asked }).start(nil)
@@ -186,6 +192,37 @@ func TestHitsBetween(t *testing.T) {
 		wantEnd(t, in)
 		if n.Load() != 12 {
 			t.Errorf("%d answers by the lane, want 12", n.Load())
+		}
+	})
+}
+
+// TestTheLastAnswer: behind the answer to a request with "Connection: close" the connection ends, whatever follows the request.
+func TestTheLastAnswer(t *testing.T) {
+	const last = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	overEach(t, func(t *testing.T, config *tls.Config) {
+		answer, n := count(func(r *Request, w *Writer) bool { return r.Target != "/miss" && probeAnswer(r, w) })
+		address, _ := tcpServer(t, probeHandler, answer, config)
+		for _, raw := range []string{
+			"GET /1 " + last,
+			"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2-large " + last,
+			"GET /1 " + last + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n",
+			"GET /1 " + last + "nonsense",
+			"GET /miss HTTP/1.1\r\nHost: a\r\n\r\nGET /1 " + last + "GET /2 " + last,
+		} {
+			n.Store(0)
+			c := dialTCP(t, address, config)
+			send(t, c, raw)
+			in := bufio.NewReader(c)
+			for more := true; more; {
+				answer, _ := readAnswer(t, in)
+				more = !answer.Close
+			}
+			wantEnd(t, in)
+			asked := raw[:strings.Index(raw, "close")]
+			if want := strings.Count(asked, "Host: a") - strings.Count(asked, "/miss"); int(n.Load()) != want {
+				t.Errorf("%q: %d answers by the lane, want %d", raw, n.Load(), want)
+			}
+			_ = c.Close()
 		}
 	})
 }

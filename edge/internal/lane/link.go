@@ -92,7 +92,7 @@ func (l *link) enter(p phase, now time.Duration) {
 
 // writePiece is how much is written at once: as much as a busy client's socket takes, and not so much that a slow one keeps
 // the deadline's ticks waiting for its end.
-const writePiece = 256 << 10
+const writePiece = 1 << 20
 
 // Read reads without waiting while ready has the socket.
 func (l *link) Read(p []byte) (int, error) {

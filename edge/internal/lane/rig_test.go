@@ -255,7 +255,7 @@ func newRig(t testing.TB, handler http.HandlerFunc, change func(*Config)) *rig {
 // start serves until the end of the test.
 func (r *rig) start(config *tls.Config) *rig {
 	served := make(chan error, 1)
-	go func() { served <- r.Serve(Listener{r.l, config, r.packets}) }()
+	go func() { served <- r.Serve(Listener{Listener: r.l, TLS: config, Packets: r.packets}) }()
 	r.t.Cleanup(func() {
 		if err := r.Shutdown(context.Background()); err != nil {
 			r.t.Errorf("Shutdown: %v", err)

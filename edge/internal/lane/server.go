@@ -108,6 +108,9 @@ type Listener struct {
 	TLS *tls.Config
 	// Packets is where the same is served over HTTP/3; nil is nowhere. It needs TLS.
 	Packets net.PacketConn
+	// Divert may take a connection away before its handshake. Within the time of that it reads what it wants to know, and
+	// returns what serves the connection to its end, or nil, having put back what it has read. Nil is never. It needs TLS.
+	Divert func(net.Conn) (serve func())
 }
 
 // Serve accepts connections from l until Shutdown, and then returns nil; it closes l.

@@ -53,7 +53,7 @@ func (c *conn) ready(fd uintptr) (done bool) {
 		c.take()
 		_, err := c.work.in.fill(c.stream, int(c.work.head.limits.Head))
 		if err == nil {
-			if c.look(); c.held() > 0 {
+			if c.look(); c.last || c.held() > 0 {
 				return true
 			}
 			if !c.spent() {

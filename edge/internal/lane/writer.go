@@ -21,6 +21,7 @@ type Writer struct {
 const (
 	gatherBytes = 16 << 10 // how much is gathered at most; a full record (RFC 8446, section 5.1)
 	copyBytes   = 4 << 10  // longer pieces are written from where they are
+	sealBytes   = 1 << 10  // more may be several records: TLS begins a connection with small ones
 )
 
 // Buffer returns what is gathered: append a head to it, and give the result to Gather.
@@ -115,7 +116,7 @@ func (w *Writer) seal() {
 
 // push writes what is gathered. TLS may make several records of it.
 func (w *Writer) push() {
-	if len(w.buf) > copyBytes {
+	if len(w.buf) > sealBytes {
 		w.seal()
 	}
 	w.send(w.buf)

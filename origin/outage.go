@@ -1,0 +1,56 @@
+package origin
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// IsOut reports whether no upstream is left that can be expected to answer: each is down, ejected, cut off or drained, or would
+// be ejected, were it not the last. Requests are sent all the same, where there is anybody to send them to.
+func (p *Pool) IsOut() bool {
+	out := p.noneExpected(time.Now())
+	if p.out.CompareAndSwap(!out, out) {
+		if out {
+			p.log.Warn("no upstream of the origin is left", "origin", p.name)
+		} else {
+			p.log.Info("an upstream of the origin can be asked again", "origin", p.name)
+		}
+	}
+	return out
+}
+
+func (p *Pool) noneExpected(now time.Time) bool {
+	for _, u := range p.upstreams() {
+		if !u.draining.Load() && u.breaker.lets() && !u.reprieve.holds(now) && u.health.share(now) > 0 {
+			return false
+		}
+	}
+	return p.isSurveyed()
+}
+
+// isSurveyed reports whether every service was looked up: before that nobody knows which upstreams there are.
+func (p *Pool) isSurveyed() bool {
+	for _, s := range p.services {
+		select {
+		case <-s.found:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// reprieve is that of an upstream which is not ejected for its failures, since too many are. It is asked, but nobody counts on
+// it, until it has been good or the time is up.
+type reprieve struct{ until atomic.Int64 } // Unix nanoseconds; 0 for none
+
+func (r *reprieve) begin(until time.Time) { r.until.Store(until.UnixNano()) }
+
+func (r *reprieve) holds(now time.Time) bool { return now.UnixNano() < r.until.Load() }
+
+// end is asked for after every good answer, so it writes only where there is something to end.
+func (r *reprieve) end() {
+	if r.until.Load() != 0 {
+		r.until.Store(0)
+	}
+}
