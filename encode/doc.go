@@ -10,7 +10,7 @@
 //   - Meter: what went through encoders, and what that took.
 //   - Workshop: a queue of jobs, and the share of a processor that they get.
 //   - Dictionary: an old body that a new one is told as the difference from. A Pattern says for which URLs it is good.
-//   - Config: a site's `encode:` section. WorkshopConfig is the node's.
+//   - Config: a site's `compress:` section. WorkshopConfig is the node's.
 //
 // The package knows nothing of requests, responses and caches: which body is encoded, for whom, and where it is kept is for
 // others to say.
