@@ -134,7 +134,10 @@ func (l sharedListener) Accept() (net.Conn, error) {
 func (e *Edge) runStreams(serving *errgroup.Group) {
 	for _, s := range e.streams {
 		if s.listener != nil {
-			serving.Go(func() error { return s.Serve(s.listener) })
+			serving.Go(func() error {
+				s.Serve(s.listener)
+				return nil
+			})
 		}
 	}
 }

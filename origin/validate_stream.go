@@ -14,7 +14,7 @@ func (c Config) CarriesHTTP() bool {
 
 // CarriesStreams reports whether connections can be passed on to such an origin. A socket can be anything.
 func (c Config) CarriesStreams() bool {
-	return !slices.ContainsFunc(c.upstreams(), func(u UpstreamConfig) bool { return !u.isTCP() && !u.isSocket() })
+	return !slices.ContainsFunc(c.upstreams(), UpstreamConfig.isHTTP)
 }
 
 // introduces reports whether connections begin with a PROXY header. It names one client, so it is not for HTTP, where many
@@ -26,9 +26,11 @@ func (u UpstreamConfig) isTCP() bool {
 	return problem == "" && a.scheme == schemeTCP
 }
 
-func (u UpstreamConfig) isSocket() bool {
+// isHTTP reports whether nothing but HTTP is spoken with u.
+func (u UpstreamConfig) isHTTP() bool {
 	a, problem, _ := parseAddress(u.URL)
-	return problem == "" && a.isHere() && !a.isFolder()
+	isSocket := a.isHere() && !a.isFolder()
+	return problem == "" && a.scheme != schemeTCP && !isSocket
 }
 
 // validateStreams reports what cannot be with upstreams that are not asked for pages.

@@ -58,7 +58,7 @@ origins:
   secure: {urls: ["tcp://%s"], check: {kind: tcp, interval: 100ms}, proxy_protocol: v2}
 streams:
   - {name: echo, address: "127.0.0.2:0", origin: echo, max_conns: 2000%s}
-  - {name: names, address: "127.0.0.3:0", routes: [{hosts: [mail.example.com, "*.deep.example.com"], origin: secure}], timeouts: {hello: 300ms}}
+  - {name: names, address: "127.0.0.3:0", routes: [{hosts: [mail.example.com, "*.deep.example.com"], origin: secure}], timeouts: {hello: 2s}}
   - {name: told, address: "127.0.0.4:0", proxy_protocol: [127.0.0.1], origin: secure}
   - {name: shared, address: "127.0.0.1:0", routes: [{hosts: [vpn.example.com], origin: secure}]}
 sites: [{hosts: [www.example.com], routes: [{respond: {body: the site}}]}]

@@ -53,6 +53,7 @@ func startUpstream(t *testing.T) *upstreamProcess {
 	t.Helper()
 	u := newUpstream(t)
 	u.start()
+	t.Cleanup(u.kill)
 	return u
 }
 

@@ -33,7 +33,7 @@ type Traffic struct{ Total, Open, Received, Sent atomic.Int64 }
 // Why connections are refused or cut, besides the error types of RFC 9209 that an upstream is not reached for.
 const (
 	reasonDenied       = "denied"          // by the address rules
-	reasonTooMany      = "too_many"        // connections of one address
+	reasonTooMany      = "too_many"        // connections, of one address or in all
 	reasonHelloTimeout = "hello_timeout"   // no ClientHello in time
 	reasonHelloSize    = "hello_too_large" // no end of the ClientHello
 	reasonHello        = "hello_malformed" // no ClientHello

@@ -106,15 +106,11 @@ func newRig(t testing.TB, pool Pool, change func(c *Config)) *rig {
 // serveFor starts such a server.
 func serveFor(t testing.TB, pool Pool, change func(c *Config)) *rig {
 	t.Helper()
-	l, ended := listen(t), make(chan error, 1)
-	t.Cleanup(func() {
-		if err := <-ended; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	r := newRig(t, pool, change)
+	var serving sync.WaitGroup
+	t.Cleanup(serving.Wait)
+	r, l := newRig(t, pool, change), listen(t)
 	r.address = l.Addr().String()
-	go func() { ended <- r.Serve(l) }()
+	serving.Go(func() { r.Serve(l) })
 	return r
 }
 

@@ -54,9 +54,9 @@ type Server struct {
 	mu      sync.Mutex
 	changed *sync.Cond // a connection has ended, the bound has changed, or the server closes
 	// guarded by mu
-	listener net.Listener // nil before Serve
-	open     map[net.Conn]struct{}
-	places   int // taken, by those that are open and the one that is accepted next
+	listener net.Listener          // nil before Serve
+	open     map[net.Conn]struct{} // without what proxies have put before them
+	places   int                   // taken, by those that are open and the one that is accepted next
 	of       map[netip.Addr]int
 	closing  bool
 }
@@ -84,11 +84,11 @@ const (
 	backoffMax = time.Second
 )
 
-// Serve accepts connections from l until Shutdown, and closes it.
-func (s *Server) Serve(l net.Listener) error {
+// Serve accepts connections from l until Shutdown, or until l is closed, and closes it.
+func (s *Server) Serve(l net.Listener) {
 	defer l.Close()
 	if !s.listen(l) {
-		return nil
+		return
 	}
 	backoff := time.Duration(0)
 	for s.awaitPlace() {
@@ -100,7 +100,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		s.leavePlace()
 		if errors.Is(err, net.ErrClosed) {
-			return nil
+			return
 		}
 		backoff = min(max(2*backoff, backoffMin), backoffMax)
 		s.log.Warn("accept", "error", err, "retry_in", backoff)
@@ -109,7 +109,6 @@ func (s *Server) Serve(l net.Listener) error {
 		case <-s.life.Done():
 		}
 	}
-	return nil
 }
 
 func (s *Server) listen(l net.Listener) bool {
@@ -153,17 +152,25 @@ func (s *Server) Takes(name string) bool { return s.config.Load().Target(name) !
 func (s *Server) Adopt(c net.Conn, name string, read []byte) {
 	v := s.newVisit(c)
 	v.account.Name, v.read, v.heard = name, read, true
-	s.mu.Lock()
-	full := s.closing || s.places >= v.MaxConns
-	if !full {
-		s.places++
-	}
-	s.mu.Unlock()
-	if full {
-		v.refuse(reasonTooMany)
+	if reason := s.takePlace(v.MaxConns); reason != "" {
+		v.refuse(reason)
 		return
 	}
 	s.serve(v)
+}
+
+// takePlace takes a place if there is one, and says why not.
+func (s *Server) takePlace(limit int) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closing:
+		return reasonDrained
+	case s.places >= limit:
+		return reasonTooMany
+	}
+	s.places++
+	return ""
 }
 
 // serve sees a connection that has a place to its end.

@@ -22,7 +22,7 @@ func TestRefusals(t *testing.T) {
 	closed.Close()
 	nobody := func(c *Config) {}
 	byName := func(c *Config) {
-		c.ByName, c.Hello = true, 100*time.Millisecond
+		c.ByName = true
 		target := c.Target
 		c.Target = func(name string) *Target {
 			if !strings.HasSuffix(name, ".example") {
@@ -30,6 +30,10 @@ func TestRefusals(t *testing.T) {
 			}
 			return target("")
 		}
+	}
+	impatient := func(c *Config) {
+		byName(c)
+		c.Hello = 50 * time.Millisecond
 	}
 	for _, tt := range []struct {
 		what   string
@@ -44,8 +48,8 @@ func TestRefusals(t *testing.T) {
 		{"a name without a route", byName, nil, helloOf(t, &tls.Config{ServerName: "a.test"}), reasonNoRoute},
 		{"no name", byName, nil, helloOf(t, &tls.Config{}), reasonNoRoute},
 		{"no hello", byName, nil, []byte("GET / HTTP/1.1\r\n\r\n"), reasonHello},
-		{"silence", byName, nil, nil, reasonHelloTimeout},
-		{"half a hello", byName, nil, helloOf(t, &tls.Config{ServerName: "a.example"})[:100], reasonHelloTimeout},
+		{"silence", impatient, nil, nil, reasonHelloTimeout},
+		{"half a hello", impatient, nil, helloOf(t, &tls.Config{ServerName: "a.example"})[:100], reasonHelloTimeout},
 		{"a hello without end", byName, nil, append([]byte{22, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc}, make([]byte, maxHello)...), reasonHelloSize},
 	} {
 		r := serveFor(t, tt.pool, tt.change)
