@@ -20,6 +20,36 @@ func (b *bench) codedOrigin(text string) {
 	}
 }
 
+// RFC 9110, section 8.4.1.3: x-gzip is gzip, and codings of codings are nobody's to undo here.
+func TestNamesOfAnOriginsCoding(t *testing.T) {
+	for _, c := range []struct {
+		sent, accept, want string
+		pending, varies    bool
+	}{
+		{"gzip", "gzip", "gzip", false, true},
+		{"X-GZIP", "gzip, br", "x-gzip", false, true},
+		{"x-gzip", "br", "", true, true},
+		{"br", "gzip", "", true, true},
+		{"gzip, br", "gzip", "gzip, br", false, false},
+		{"compress", "gzip", "compress", false, false},
+		{"dcz", "gzip", "dcz", false, false},
+		{"identity", "br", "br", true, true},
+	} {
+		inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+			b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+				return replyText(text, "Cache-Control: max-age=100", "Content-Type: text/plain", "Content-Encoding: "+c.sent), nil
+			}
+			q := b.query("/a", "Accept-Encoding", c.accept)
+			a := b.fill(q, nil, false)
+			defer a.Release()
+			got := a.Object.Choose(q, b.policy)
+			if got.Coding != c.want || got.Pending != c.pending || got.Varies != c.varies {
+				t.Errorf("%s to who accepts %s: coded %q, pending %v, varies %v", c.sent, c.accept, got.Coding, got.Pending, got.Varies)
+			}
+		})
+	}
+}
+
 // What the origin has coded goes to who can take it as it is, and is decoded once for all others.
 func TestAnOriginsCodingIsDecodedForWhoCannotTakeIt(t *testing.T) {
 	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {

@@ -68,7 +68,7 @@ func (c *Choice) Release() {
 // it is, and decoded for those only who cannot take it.
 func (o *Object) Choose(q *Query, p *Policy) Choice {
 	want, varies := p.Codings.want(q, o)
-	if !varies || want.String() == o.Own.Coding {
+	if own, _ := encode.Named(o.Own.Coding); !varies || want == own {
 		return o.plain(varies)
 	}
 	switch made := o.made(want); {

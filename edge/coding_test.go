@@ -81,6 +81,26 @@ func TestACodingIsStreamedAndThenKept(t *testing.T) {
 	})
 }
 
+// A route's section begins with its site's.
+func TestARouteChangesWhatItsSiteSays(t *testing.T) {
+	site := encode.DefaultConfig()
+	site.Order = []string{"gzip"}
+	route := site
+	route.Enabled = false
+	cfg := SiteConfig{Hosts: []string{"example.com"}, Origin: "main", Compress: &site, Routes: []RouteConfig{
+		{Match: MatchConfig{Path: []string{"/raw/*"}}, Compress: &route}, {},
+	}}
+	compiled := compileSite(&cfg, map[string]Pool{"main": &stage{}}, 1<<20)
+	q := cache.NewQuery()
+	q.ReduceField("Accept-Encoding", "br, gzip")
+	h := http.Header{"Content-Type": {"text/html"}}
+	for i, want := range []encode.Coding{encode.Identity, encode.Gzip} {
+		if got, varies := compiled.routes[i].policy.Codings.ForOnce(&q, 200, h, -1); got != want || varies != (want != encode.Identity) {
+			t.Errorf("route %d: %q, varies %v; want %q", i, got, varies, want)
+		}
+	}
+}
+
 // codedEdge has a page of 16 KiB stored, plain and coded for good.
 func codedEdge(t testing.TB) *Edge {
 	t.Helper()
