@@ -31,9 +31,9 @@ type transports struct {
 func (t *transports) send(r *http.Request, x *exchange) (*http.Response, error) {
 	switch {
 	case hasBody(r):
-		return t.uploads.RoundTrip(r)
+		return t.uploads.RoundTrip(r.WithContext(x.traced()))
 	case t.links == nil || x.upgrade || r.Method == http.MethodConnect:
-		return t.plain.RoundTrip(r)
+		return t.plain.RoundTrip(r.WithContext(x.traced()))
 	}
 	return t.links.roundTrip(r, x)
 }

@@ -119,7 +119,7 @@ func isErrorStatus(status int) bool {
 
 // outgoing is r for this upstream. Nothing is added that r does not have, but by the origin's rules.
 func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
-	out := r.WithContext(x.traced())
+	out := r.WithContext(x.ctx)
 	out.URL = u.pool.rules.target(u, r.URL)
 	out.GetBody = nil // a body is never sent twice
 	if hasBody(r) {
