@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PROGRAM := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race vet cross-vet fmt lint fuzz soak bench realsite clients release clean
+.PHONY: help build test race vet cross-vet fmt lint fuzz soak bench sizes realsite clients release clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ soak: ## the long proofs: kills, damage, purges, failing upstreams, hostile clie
 
 bench: ## Go benchmarks whose names match BENCH
 	go test -run '^$$' -bench '$(BENCH)' ./...
+
+sizes: ## real text by every coding, beside the reference tools; TEXT="NEW OLD" names folders of your own
+	testdata/bench/sizes $(TEXT)
 
 realsite: ## a documentation tree, through the edge and back, compared byte by byte
 	testdata/realsite/check

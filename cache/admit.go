@@ -39,7 +39,7 @@ func newMeta(q *Query, p *Policy, r *Response) (*Meta, facts) {
 	m := &Meta{Proto: r.Proto, Status: r.Status, ETag: r.Header.Get("Etag")}
 	m.Head, m.Date = storedHead(p, r)
 	m.LastModified, _ = parseDate(r.Header.Get("Last-Modified"))
-	m.Coding = contentCoding(r.Header)
+	m.Coding, m.NoTransform = contentCoding(r.Header), noTransform(r.Header)
 
 	f := facts{directives: control(r.Header, p.ignore)}
 	f.basis = m.setTimes(p, r, f.directives)

@@ -56,6 +56,18 @@ func bodyOf(p []byte) *Body {
 	return b
 }
 
+// join keeps a place for a reader who wants the body from its first byte, as newBody does. False: it has failed, or is a window
+// that has moved on.
+func (b *Body) join() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil || b.start > 0 {
+		return false
+	}
+	b.readers++
+	return true
+}
+
 // Release gives up the place kept for the reader who asked for the body to be filled, once it has opened a Reader or has
 // decided not to.
 func (b *Body) Release() {

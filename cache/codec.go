@@ -12,7 +12,7 @@ import (
 // The head of a stored Object as bytes, for the disk: a version, then the fields of Meta in the order of appendMeta. Numbers
 // are varints, strings and lists carry their length.
 
-const metaVersion = 2
+const metaVersion = 3
 
 // century is older than anything needs to be.
 const century = 100 * 365 * 24 * time.Hour
@@ -50,7 +50,7 @@ func appendMeta(b []byte, m *Meta, p process) []byte {
 	for _, d := range [...]time.Duration{m.InitialAge, m.Lifetime, m.WhileRevalidate, m.IfError, m.Unreachable} {
 		b = binary.AppendVarint(b, int64(d))
 	}
-	for _, flag := range [...]bool{m.Heuristic, m.NoCache, m.ForbidStale, m.SharedWithAuth, m.Immutable} {
+	for _, flag := range [...]bool{m.Heuristic, m.NoCache, m.ForbidStale, m.SharedWithAuth, m.Immutable, m.NoTransform} {
 		b = appendFlag(b, flag)
 	}
 	b = appendList(b, m.Tags)
@@ -73,7 +73,7 @@ func readMeta(m *Meta, b []byte, few []line, p process, now Instant) error {
 	for _, d := range [...]*time.Duration{&m.InitialAge, &m.Lifetime, &m.WhileRevalidate, &m.IfError, &m.Unreachable} {
 		*d = r.duration()
 	}
-	for _, flag := range [...]*bool{&m.Heuristic, &m.NoCache, &m.ForbidStale, &m.SharedWithAuth, &m.Immutable} {
+	for _, flag := range [...]*bool{&m.Heuristic, &m.NoCache, &m.ForbidStale, &m.SharedWithAuth, &m.Immutable, &m.NoTransform} {
 		*flag = r.uint8() != 0
 	}
 	m.Tags, m.Epoch = r.list(), r.uint()

@@ -274,25 +274,31 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 	}
 	most := f.Policy.limit(s.MaxObject())
 	p := &pump{
-		store: s, fill: f, from: resp.Body, keep: a.Admission.Store, limit: min(most, s.max), most: most,
+		store: s, fill: f, from: resp.Body, body: newBody(r.Length), keep: a.Admission.Store, limit: min(most, s.max), most: most,
 		budget: s.budget, reserved: s.entry(),
 	}
 	if shared {
 		p.limit = min(errorBody, s.max)
 	}
-	a.Object = s.newObject(f.Query, a.Admission.Meta, newBody(r.Length))
-	p.object = a.Object
+	a.Object = s.newObject(f.Query, a.Admission.Meta, p.body)
+	settled := make(chan struct{})
+	p.object, a.Object.settled = a.Object, settled
 	if p.keep {
 		s.offer(a.Object)
 	}
-	s.fills.Go(p.run)
+	s.stats.Filling.Add(1)
+	s.fills.Go(func() {
+		defer s.stats.Filling.Add(-1)
+		defer close(settled)
+		p.run()
+	})
 	return a, true
 }
 
 func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {
 	o := &Object{
 		Key: q.Key, Hash: q.Hash, Variant: VariantKey(q, m.Vary), Meta: m,
-		Own:  Representation{Coding: m.Coding, ETag: m.ETag, Body: b},
+		Own:  ownOf(m, b),
 		Site: q.Site, Host: q.Host, URL: q.PurgeURL(),
 	}
 	o.checked.Store(m.Epoch)

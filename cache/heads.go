@@ -13,6 +13,7 @@ type head struct {
 	found  *disk.Found
 	isVary bool
 	vary   []string // newest of the key
+	coded  *codedAs // of a coding, whose bytes are body
 
 	object Object // otherwise, with all that it points to
 	meta   Meta
@@ -77,7 +78,7 @@ func (d *below) find(q *Query) *Object {
 	if h != nil && h.isVary {
 		h = d.head(nameOf(q.Hash, q.Key, VariantKey(q, h.vary)), q)
 	}
-	if h == nil || h.isVary {
+	if h == nil || h.isVary || h.coded != nil {
 		return nil
 	}
 	return &h.object
@@ -124,6 +125,11 @@ func (d *below) decode(h *head, q *Query) bool {
 	if h.vary, h.isVary = readVary(f.Head); h.isVary {
 		return true
 	}
+	var isCoded bool
+	if h.coded, isCoded = readCoded(f.Head); isCoded {
+		h.open(d.tier)
+		return true
+	}
 	if len(f.Head) == 0 || f.Head[0] != recordMeta {
 		return false
 	}
@@ -132,15 +138,20 @@ func (d *below) decode(h *head, q *Query) bool {
 	if readMeta(&h.meta, r.rest, h.few[:], d.process, d.clock.Now().Mono) != nil {
 		return false
 	}
-	h.source.tier, h.source.found = d.tier, f
-	h.body.below, h.body.length, h.body.end = &h.source, f.Length, f.Length
-	h.body.complete.Store(true)
+	h.open(d.tier)
 	o := &h.object
 	o.Key, o.Hash, o.Variant, o.fill = f.Key, q.Hash, f.Variant, f.Fill
 	o.Site, o.Host, o.URL = site, host, url
-	o.Meta, o.Own = &h.meta, Representation{Coding: h.meta.Coding, ETag: h.meta.ETag, Body: &h.body}
+	o.Meta, o.Own = &h.meta, ownOf(&h.meta, &h.body)
 	o.checked.Store(h.meta.Epoch)
 	return true
+}
+
+// open makes the record's bytes a body.
+func (h *head) open(t *disk.Tier) {
+	h.source.tier, h.source.found = t, h.found
+	h.body.below, h.body.length, h.body.end = &h.source, h.found.Length, h.found.Length
+	h.body.complete.Store(true)
 }
 
 // readVary reads a record that names the Vary of a key.

@@ -68,6 +68,14 @@ func (d *below) judged(r *disk.Record) (t Target, epoch uint64, ok bool) {
 	return t, m.Epoch, true
 }
 
+// swept is judged for codings too.
+func (d *below) swept(r *disk.Record) (t Target, epoch uint64, ok bool) {
+	if c, coded := readCoded(r.Head); coded {
+		return c.target, r.Epoch, true
+	}
+	return d.judged(r)
+}
+
 // Tally says how much of the cache something concerns.
 type Tally struct {
 	Objects int64

@@ -104,6 +104,7 @@ func (q *Query) MakeKeyIn(room []byte, p *Policy, seed Seed) []byte {
 // appendKey appends the parts of the key. Each carries its length, and those that a policy adds carry their names, so that
 // a key made under one configuration cannot pass for another under the next.
 func (q *Query) appendKey(key []byte, p *Policy) []byte {
+	q.coded = p.Codings != nil
 	key = appendPart(key, q.Host)
 	key = appendFlag(key, q.Secure)
 	key = appendPart(key, q.Path)

@@ -37,6 +37,7 @@ type Meta struct {
 	ForbidStale    bool // must-revalidate, proxy-revalidate, s-maxage, no-cache: never used stale
 	SharedWithAuth bool // public, must-revalidate or s-maxage: usable for requests with Authorization (section 3.5)
 	Immutable      bool // RFC 8246
+	NoTransform    bool // its bytes are sent as they came (section 5.2.2.6)
 
 	// Windows after Lifetime in which the response may be used stale; 0 is not at all.
 	WhileRevalidate, IfError, Unreachable time.Duration

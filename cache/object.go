@@ -11,10 +11,13 @@ type Object struct {
 	Hash    uint64
 	Variant string // VariantKey of the request that asked for it, by Meta.Vary
 	Meta    *Meta
-	Own     Representation // as the origin sent it
+	Own     Representation    // as the origin sent it
+	Derived []*Representation // what we have made of it, each coding once; of what memory holds
 	Site    string
 	Host    string
 	URL     string // purge URL
+
+	settled <-chan struct{} // closed when the fill that makes Own has left it where it belongs; nil: it has
 
 	// checked is the newest purge number up to which no purge concerns the Object: a hit pays one comparison until a new
 	// purge comes.
@@ -22,13 +25,6 @@ type Object struct {
 	touched atomic.Int64 // Instant of the last request that counted
 	cost    int64
 	fill    uint64 // names the body on the disk; 0 without one
-}
-
-// Representation is one coding of an Object's content.
-type Representation struct {
-	Coding string // "" is identity
-	ETag   string
-	Body   *Body
 }
 
 // Verdict says what the purges up to begin say of o: begin is Applied as it was when the request began.
@@ -51,26 +47,35 @@ func (o *Object) target() Target {
 	return Target{Site: o.Site, Host: o.Host, URL: o.URL, Tags: o.Meta.Tags}
 }
 
-// freshened returns o with the Meta of a 304 that validated it, over the same bodies. A 304 may change Vary, and with it the
-// name of the variant.
-func (o *Object) freshened(m *Meta, variant string) *Object {
+// copy returns o with another Meta, over the same bodies.
+func (o *Object) copy(m *Meta, variant string) *Object {
 	n := &Object{
-		Key: o.Key, Hash: o.Hash, Variant: variant, Meta: m, Own: o.Own,
-		Site: o.Site, Host: o.Host, URL: o.URL, fill: o.fill,
+		Key: o.Key, Hash: o.Hash, Variant: variant, Meta: m, Own: ownOf(m, o.Own.Body), Derived: o.Derived,
+		Site: o.Site, Host: o.Host, URL: o.URL, fill: o.fill, settled: o.settled,
 	}
-	n.Own.ETag = m.ETag
 	n.checked.Store(m.Epoch)
+	return n
+}
+
+// ownOf returns what the origin sent with m.
+func ownOf(m *Meta, b *Body) Representation {
+	return Representation{Coding: m.Coding, ETag: m.ETag, Head: m.Head, Body: b, Final: true}
+}
+
+// freshened returns o with the Meta of a 304 that validated it. A 304 may change Vary, and with it the name of the variant.
+func (o *Object) freshened(m *Meta, variant string) *Object {
+	n := o.copy(m, variant)
+	n.Derived = nil
+	for _, r := range o.Derived {
+		n.Derived = append(n.Derived, m.represent(r))
+	}
 	return n
 }
 
 // copyOver returns o with the same content in another body.
 func (o *Object) copyOver(b *Body) *Object {
-	n := &Object{
-		Key: o.Key, Hash: o.Hash, Variant: o.Variant, Meta: o.Meta, Own: o.Own,
-		Site: o.Site, Host: o.Host, URL: o.URL, fill: o.fill,
-	}
+	n := o.copy(o.Meta, o.Variant)
 	n.Own.Body = b
-	n.checked.Store(o.Meta.Epoch)
 	return n
 }
 
@@ -80,4 +85,16 @@ const overhead = 512
 func (o *Object) weigh() {
 	length, _ := o.Own.Body.Length()
 	o.cost = length + int64(len(o.Meta.Head.block)+len(o.Key)+len(o.URL)) + overhead
+	for _, r := range o.Derived {
+		o.cost += r.weight()
+	}
+}
+
+func (r *Representation) weight() int64 {
+	n := int64(len(r.Head.block)) + overhead/2
+	if r.Body != nil {
+		length, _ := r.Body.Length()
+		n += length
+	}
+	return n
 }

@@ -96,6 +96,7 @@ func DefaultConfig() Config {
 // Policy is a Config compiled for the rules. Immutable; made by Config.Compile.
 type Policy struct {
 	Config
+	Codings      *Codings // that we make; nil: none, and the origin's are passed on. Set once compiled
 	honourClient bool
 	ttlStatus    map[int]time.Duration // by status, and by class (4 for 4xx)
 	ignore       map[string]bool       // response directives treated as absent

@@ -38,16 +38,20 @@ func Precondition(q *Query, status int, etag string, lastModified, date time.Tim
 }
 
 // noneMatch evaluates If-None-Match (RFC 9110, section 13.1.2): false for "*", since there is a stored response, and for a
-// tag that matches by the weak comparison. Tags are compared as they are spelt; one that is malformed matches its like only.
-func noneMatch(q *Query, etag string) bool {
+// tag that matches by the weak comparison, whichever of our codings it is of. Others are compared as they are spelt; one that
+// is malformed matches its like only.
+func noneMatch(q *Query, etag string) bool { return matchedTag(q, etag) == "" }
+
+// matchedTag returns the first tag of If-None-Match that etag matches, or "".
+func matchedTag(q *Query, etag string) string {
 	for i := 0; ; i++ {
 		line, ok := q.field("If-None-Match", i)
 		if !ok {
-			return true
+			return ""
 		}
 		for tag, rest := cutTag(line); tag != ""; tag, rest = cutTag(rest) {
-			if tag == "*" || etag != "" && weakEqual(tag, etag) {
-				return false
+			if tag == "*" || etag != "" && sameContent(tag, etag) {
+				return tag
 			}
 		}
 	}

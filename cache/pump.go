@@ -20,15 +20,16 @@ const (
 	budgetWait   = 5 * time.Second // for room among the bodies that are filling
 )
 
-// pump moves a body from the origin into an Object. It runs on its own: no client can end it.
+// pump moves a body from the origin into an Object, or what we make of an Object's. It runs on its own: no client can end it.
 type pump struct {
 	store    *Store
-	fill     *Fill
-	object   *Object
 	from     io.ReadCloser
-	keep     bool  // the Object is in the table and to be stored: by memory, or as long as it is written to the disk
-	limit    int64 // largest body to hold whole
-	most     int64 // largest body to store
+	body     *Body
+	fill     *Fill   // of a body from the origin, as is object
+	object   *Object // nil otherwise, and then keep is false
+	keep     bool    // the Object is in the table and to be stored: by memory, or as long as it is written to the disk
+	limit    int64   // largest body to hold whole
+	most     int64   // largest body to store
 	budget   *semaphore.Weighted
 	reserved int64 // of budget
 	window   int64 // once the body is a stream
@@ -37,17 +38,15 @@ type pump struct {
 }
 
 func (p *pump) run() {
-	p.store.stats.Filling.Add(1)
 	err := p.move()
 	p.from.Close()
 	if err != nil {
 		p.fail(err)
 	} else {
-		p.object.Own.Body.finish(nil)
+		p.body.finish(nil)
 		p.settle()
 	}
 	p.budget.Release(p.reserved)
-	p.store.stats.Filling.Add(-1)
 }
 
 // fail ends a body that will never be whole.
@@ -57,7 +56,7 @@ func (p *pump) fail(err error) {
 		p.store.failed(p.fill, Answer{Err: err})
 	}
 	p.leaveDisk()
-	p.object.Own.Body.finish(err)
+	p.body.finish(err)
 }
 
 // drop takes the Object out of the table: those who read it go on, nobody else joins.
@@ -71,7 +70,7 @@ func (p *pump) settle() {
 	if p.down != nil {
 		p.land()
 	}
-	length, _ := p.object.Own.Body.Length()
+	length, _ := p.body.Length()
 	switch {
 	case p.keep && p.window == 0 && p.store.inMemory(length):
 		p.store.keep(p.object)
@@ -94,7 +93,7 @@ func (p *pump) land() {
 
 // move reads to the end of the body.
 func (p *pump) move() error {
-	body := p.object.Own.Body
+	body := p.body
 	want, known := body.Length()
 	for total := int64(0); !known || total < want; {
 		if !body.room(p.store.ctx.Done()) {
@@ -221,7 +220,7 @@ func (p *pump) stream() {
 // takes his time must not keep everybody else's fills waiting.
 func (p *pump) narrow() {
 	p.window = min(streamWindow, p.reserved)
-	p.object.Own.Body.stream(p.window)
+	p.body.stream(p.window)
 	p.giveBack()
 	if p.store.streams.TryAcquire(p.reserved) {
 		p.budget.Release(p.reserved)
@@ -231,7 +230,7 @@ func (p *pump) narrow() {
 
 // giveBack returns the room of what a stream has moved past.
 func (p *pump) giveBack() {
-	if over := p.reserved - max(p.window, p.object.Own.Body.held()); over > 0 {
+	if over := p.reserved - max(p.window, p.body.held()); over > 0 {
 		p.budget.Release(over)
 		p.reserved -= over
 	}
@@ -247,8 +246,8 @@ func (p *pump) goDown() {
 		return
 	}
 	p.down = w
-	p.object.Own.Body.writtenTo(w)
-	for _, c := range p.object.Own.Body.pieces() {
+	p.body.writtenTo(w)
+	for _, c := range p.body.pieces() {
 		p.fall(c)
 	}
 }
@@ -273,7 +272,7 @@ func (p *pump) leaveDisk() {
 	}
 	p.down.Abort()
 	p.down = nil
-	p.object.Own.Body.writtenTo(nil)
+	p.body.writtenTo(nil)
 	if p.keep && p.window > 0 {
 		p.drop()
 	}

@@ -34,6 +34,7 @@ type Query struct {
 	Hash uint64 // seeded hash of Key
 
 	offer codingOffer // the Accept-Encoding lines read so far
+	coded bool        // codings are ours to make, so none of them splits the cache: set by MakeKey
 }
 
 // NewQuery returns the Query of a request of which nothing has been read yet.
@@ -64,6 +65,7 @@ func (s FieldSet) Has(want FieldSet) bool { return s&want == want }
 // RequestControl is a request's Cache-Control (RFC 9111, section 5.2.1). Durations are in seconds; -1 is absent.
 type RequestControl struct {
 	NoStore, NoCache, OnlyIfCached bool
+	NoTransform                    bool
 	MaxAge, MinFresh               int64
 	MaxStale                       int64 // math.MaxInt64 when given without a value
 }
@@ -161,6 +163,8 @@ func (c *RequestControl) add(directive string) {
 		c.NoCache = true
 	case sameToken(name, "only-if-cached"):
 		c.OnlyIfCached = true
+	case sameToken(name, "no-transform"):
+		c.NoTransform = true
 	case sameToken(name, "max-age"):
 		c.MaxAge = least(c.MaxAge, deltaSeconds(argument))
 	case sameToken(name, "max-stale") && !given:

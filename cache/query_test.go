@@ -36,7 +36,7 @@ func TestRequestControl(t *testing.T) {
 		{"5.2.1.3: min-fresh=600", []string{"Cache-Control: min-fresh=600"}, control{MaxAge: -1, MinFresh: 600, MaxStale: -1}},
 		{"5.2.1.4: no-cache", []string{"Cache-Control: no-cache"}, control{NoCache: true, MaxAge: -1, MinFresh: -1, MaxStale: -1}},
 		{"5.2.1.5: no-store", []string{"Cache-Control: no-store"}, control{NoStore: true, MaxAge: -1, MinFresh: -1, MaxStale: -1}},
-		{"5.2.1.6: no-transform changes nothing here", []string{"Cache-Control: no-transform"}, noControl},
+		{"5.2.1.6: no-transform", []string{"Cache-Control: no-transform"}, control{NoTransform: true, MaxAge: -1, MinFresh: -1, MaxStale: -1}},
 		{"5.2.1.7: only-if-cached", []string{"Cache-Control: only-if-cached"},
 			control{OnlyIfCached: true, MaxAge: -1, MinFresh: -1, MaxStale: -1}},
 		{"5.2: names are case-insensitive", []string{"Cache-Control: No-Store"},

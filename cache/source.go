@@ -75,10 +75,14 @@ func (s *source) reopen() (*disk.Entry, error) {
 
 // Done lets go of what a look-up opened for a reader who did not come.
 func (o *Object) Done() {
-	if o == nil || o.Own.Body.below == nil {
-		return
+	if o != nil && o.Own.Body.below != nil {
+		o.Own.Body.below.drop()
 	}
-	if e := o.Own.Body.below.parked.Swap(nil); e != nil {
+}
+
+// drop closes an entry that nobody came for.
+func (s *source) drop() {
+	if e := s.parked.Swap(nil); e != nil {
 		e.Close()
 	}
 }

@@ -20,6 +20,7 @@ import (
 type StoreConfig struct {
 	MaxBytes int64 // of the memory tier
 	Disk     DiskConfig
+	Encoding Encoding     // without one no codings are kept
 	Logger   *slog.Logger // nil discards
 	// Identity is the purge journal's, and HighestEpoch the last number it can have given out before this start. What was
 	// kept on the disk under another identity, or a higher epoch, is dropped: nobody knows what of it was purged. The
@@ -50,6 +51,10 @@ type Store struct {
 	markers    *memos              // hit-for-miss, by the key's hash
 	trouble    *memos              // failed fetches, by variantHash
 
+	encoding Encoding
+	coding   streams
+	holding  [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
+
 	ctx    context.Context // of all fills
 	cancel context.CancelFunc
 	fills  sync.WaitGroup
@@ -68,6 +73,9 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 		streams: semaphore.NewWeighted(c.MaxBytes / 8),
 		markers: newMemos(1 << 16),
 		trouble: newMemos(1 << 16),
+
+		encoding: c.Encoding,
+		coding:   streams{running: make(map[streamKey]*Body)},
 
 		diskWanted: c.Disk.Path != "",
 	}
@@ -94,10 +102,13 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 // disk must be run; what Close ends has to end first.
 func (s *Store) Run(ctx context.Context) error { return s.disk.run(ctx) }
 
-// Close ends all fills, waits for them and lets go of everything.
+// Close ends all fills and the work on codings, waits for them and lets go of everything.
 func (s *Store) Close() {
 	s.cancel()
 	s.fills.Wait()
+	if w := s.encoding.Workshop; w != nil {
+		w.Close()
+	}
 	s.ram.Close()
 }
 
@@ -212,6 +223,7 @@ func (s *Store) lookBelow(q *Query, begin uint64, f Found, variant string) (*Obj
 
 // raise puts an object from the disk into memory, unless something has come there meanwhile.
 func (s *Store) raise(o *Object) {
+	defer s.lock(o)()
 	o.weigh()
 	if s.place(o, func(set *variants, v *variant) bool {
 		if v.stored != nil || v.filling != nil || set != nil && !slices.Equal(set.vary, o.Meta.Vary) {
@@ -251,6 +263,7 @@ func (s *Store) keep(o *Object) {
 		s.forget(o)
 		return
 	}
+	defer s.lock(o)()
 	o.weigh()
 	replaces := false
 	if s.place(o, func(_ *variants, v *variant) bool {
@@ -286,6 +299,7 @@ func (s *Store) freshen(o, stale *Object) {
 		s.markers.drop(o.Hash)
 		return // it was on the disk alone
 	}
+	defer s.lock(o)()
 	o.weigh()
 	replaces := false
 	if s.place(o, func(set *variants, v *variant) bool {
@@ -299,6 +313,14 @@ func (s *Store) freshen(o, stale *Object) {
 	}) {
 		s.hold(o, replaces)
 	}
+}
+
+// lock has one object of a key at a time placed and held: the tier would have what another had just placed forgotten. What it
+// returns ends that.
+func (s *Store) lock(o *Object) (unlock func()) {
+	mu := &s.holding[o.Hash%uint64(len(s.holding))]
+	mu.Lock()
+	return mu.Unlock
 }
 
 // hold asks the tier for room for an object that was placed in the table.

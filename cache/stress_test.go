@@ -26,12 +26,15 @@ func (p *everyPurge) Verdict(_ *Target, after, upTo uint64) Verdict {
 }
 
 // Clients, purges, evictions, validations, changes of Vary and of mind about storing, all at once over a few keys in a small
-// tier: whoever began after a purge gets nothing from before it, nobody gets half a body, and in the end the table, the tier
-// and the budget agree.
+// tier, every other time with codings made of all of it: whoever began after a purge gets nothing from before it, nobody gets
+// half a body, and in the end the table, the tier and the budget agree.
 func TestEverythingAtOnce(t *testing.T) {
 	for seed := range uint64(4) {
 		var purges everyPurge
 		inBubble(t, &purges, 256<<10, func(t *testing.T, b *bench) {
+			if seed%2 == 1 {
+				b.makeCodings()
+			}
 			var changing sync.Mutex // one change at the origin, then its purge
 			var version atomic.Uint64
 			b.origin = unsteadyOrigin(seed, &version)
@@ -47,7 +50,8 @@ func TestEverythingAtOnce(t *testing.T) {
 							changing.Unlock()
 							continue
 						}
-						q := b.query(fmt.Sprint("/", random.IntN(30)), "X-Kind", fmt.Sprint(random.IntN(3)))
+						coding := []string{"", "br", "gzip", "zstd, br;q=0.5"}[random.IntN(4)]
+						q := b.query(fmt.Sprint("/", random.IntN(30)), "X-Kind", fmt.Sprint(random.IntN(3)), "Accept-Encoding", coding)
 						if random.IntN(10) == 0 {
 							q = b.query("/1", "Authorization", "x")
 						}
@@ -91,7 +95,7 @@ func unsteadyOrigin(seed uint64, version *atomic.Uint64) func(context.Context, i
 		now := version.Load()
 		tag := fmt.Sprintf("%q", fmt.Sprint(now))
 		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
-		fields := []string{"Etag: " + tag}
+		fields := []string{"Etag: " + tag, "Content-Type: text/plain"}
 		switch random.IntN(10) {
 		case 0:
 			return nil, io.ErrUnexpectedEOF
@@ -151,21 +155,21 @@ func (b *bench) visit(q *Query, begin uint64, random *rand.Rand) {
 			continue
 		}
 		if a.Err == nil && random.IntN(5) > 0 {
-			b.checkBody(a, begin)
+			b.checkBody(q, a, begin)
 		}
 		a.Release()
 		return
 	}
 }
 
-func (b *bench) checkBody(a Answer, begin uint64) {
+func (b *bench) checkBody(q *Query, a Answer, begin uint64) {
 	text, err := "", error(nil)
 	if a.Response != nil {
 		var all []byte
 		all, err = io.ReadAll(a.Response.Body)
 		text = string(all)
 	} else {
-		text, err = readBody(a.Object.Own.Body)
+		text, err = b.readChosen(a.Object, q)
 	}
 	if err != nil || text == "-" {
 		return
@@ -176,6 +180,25 @@ func (b *bench) checkBody(a Answer, begin uint64) {
 	if fmt.Sprintf("%08d", begin) > text[:8] {
 		b.t.Errorf("version %s for a request that began after purge %d", text[:8], begin)
 	}
+}
+
+// readChosen reads what is chosen of o for q, without its coding.
+func (b *bench) readChosen(o *Object, q *Query) (string, error) {
+	c := b.Choose(o, q, b.policy)
+	if c.Pending {
+		var err error
+		if c, err = b.Stream(o, b.policy, c); err != nil {
+			return "", err
+		}
+	} else if b.policy.Codings != nil {
+		b.Improve(o, b.policy, c, b.clock.Now().Mono)
+	}
+	defer c.Release()
+	text, err := readBody(c.Body)
+	if err != nil {
+		return "", err
+	}
+	return b.decode(c.Coding, []byte(text)), nil
 }
 
 func readBody(body *Body) (string, error) {

@@ -62,7 +62,7 @@ func (s *Store) sweep(ctx context.Context, upTo uint64) {
 func (s *Store) sweepDisk(p pacer, upTo uint64) {
 	all := func(uint64) bool { return true }
 	_ = s.disk.tier.Walk(p.ctx, all, func(r *disk.Record, at disk.Location) bool {
-		if t, epoch, ok := s.disk.judged(r); ok && s.purges.Verdict(&t, epoch, upTo) == Hard {
+		if t, epoch, ok := s.disk.swept(r); ok && s.purges.Verdict(&t, epoch, upTo) == Hard {
 			s.disk.tier.Discard(r.Name, at)
 			s.stats.SweptDisk.Add(1)
 		}

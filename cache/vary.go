@@ -50,8 +50,12 @@ func appendPart(key []byte, part string) []byte {
 }
 
 // appendField appends what q says in a field: whether it is there, since an absent field matches an absent one only, and its
-// normalised value. Of Accept-Encoding only the class counts, as only that is ever shown to the origin.
+// normalised value. Of Accept-Encoding only the class counts, as only that is ever shown to the origin; where we make the
+// codings ourselves, all clients are one class.
 func appendField(key []byte, q *Query, name string) []byte {
+	if name == "Accept-Encoding" && q.coded {
+		return appendPart(append(key, 1), "*")
+	}
 	if name == "Accept-Encoding" {
 		return appendPart(append(key, 1), q.Coding.AcceptEncoding())
 	}

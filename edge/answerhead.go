@@ -37,10 +37,16 @@ func (l *answerLines) addStored(stored cache.Head) {
 	}
 }
 
-// copyHead copies the stored head and adds what is this response's own.
-func (x *exchange) copyHead(m *cache.Meta) answerLines {
-	l := answerLines{x.w.Header(), make([]string, 0, m.Head.Len()+ownLines)}
-	l.addStored(m.Head)
+// copyHead copies the stored head of a representation and adds what is this response's own. tag is the entity-tag to send.
+func (x *exchange) copyHead(m *cache.Meta, c cache.Choice, tag string) answerLines {
+	l := answerLines{x.w.Header(), make([]string, 0, c.Head.Len()+ownLines)}
+	l.addStored(c.Head)
+	if tag != c.ETag {
+		l.set("Etag", tag)
+	}
+	if c.AddVary {
+		l.header["Vary"] = append(l.header["Vary"], "Accept-Encoding")
+	}
 	if loc := l.header["Location"]; len(loc) > 0 && loc[0] != "" && x.route.pool != nil {
 		l.set("Location", rewriteLocation(loc[0], x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
 	}

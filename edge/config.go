@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"selvage/cache"
+	"selvage/encode"
 )
 
 // Config is what the edge needs to know; cmd/selvage composes it with the other rooms' into the file format.
@@ -56,6 +57,8 @@ type SiteConfig struct {
 	Origin string `yaml:"origin"`
 	// Cache is the policy of routes that have none.
 	Cache *cache.Config `yaml:"cache"`
+	// Compress is how routes encode bodies that have none. Without it bodies are sent as the origin codes them.
+	Compress *encode.Config `yaml:"compress"`
 	// HTTPS is what clients are told about using it.
 	HTTPS HTTPSConfig `yaml:"https"`
 	// Routes are tried in order; the first that matches is taken. A site without routes has one that matches all.
@@ -108,7 +111,8 @@ type RouteConfig struct {
 	Redirect *RedirectConfig `yaml:"redirect"`
 	Respond  *RespondConfig  `yaml:"respond"`
 
-	Cache *cache.Config `yaml:"cache"`
+	Cache    *cache.Config  `yaml:"cache"`
+	Compress *encode.Config `yaml:"compress"`
 	// RequestHeaders and ResponseHeaders are set, added or removed on the way to the origin and to the client.
 	RequestHeaders  HeaderConfig `yaml:"request_headers"`
 	ResponseHeaders HeaderConfig `yaml:"response_headers"`

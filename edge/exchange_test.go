@@ -18,6 +18,7 @@ import (
 
 	"selvage/cache"
 	"selvage/edge/internal/lane"
+	"selvage/encode"
 	"selvage/origin"
 	"selvage/purge"
 )
@@ -45,7 +46,8 @@ func onStage(t *testing.T, f func(t *testing.T, s *stage), changes ...func(*cach
 	synctest.Test(t, func(t *testing.T) {
 		s := &stage{t: t}
 		journal, clock := purge.NewJournal(), cache.SystemClock()
-		store, err := cache.NewStore(cache.StoreConfig{MaxBytes: 1 << 20}, clock, journal) // 128 KiB for fills
+		coding := cache.Encoding{Meter: new(encode.Meter), Workshop: encode.NewWorkshop(encode.DefaultWorkshopConfig(), nil)}
+		store, err := cache.NewStore(cache.StoreConfig{MaxBytes: 1 << 20, Encoding: coding}, clock, journal) // 128 KiB for fills
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,13 +56,16 @@ func (x *exchange) fail(status int, kind, why string) {
 	x.giveFailure(failure{status: status, kind: kind, why: why})
 }
 
-// failOrigin answers for an origin that gave no usable answer. One that said nothing at all is offline.
+// failOrigin answers for an origin that gave no usable answer. One that said nothing at all is offline, unless it is only that
+// there was no room for the request.
 func (x *exchange) failOrigin(err error) {
 	status, kind, silent := judge(err)
-	if silent && x.route.pool.IsOut() {
+	busy := status == http.StatusServiceUnavailable
+	out := silent && x.route.pool.IsOut()
+	if out {
 		status = http.StatusServiceUnavailable
 	}
-	x.giveFailure(failure{status: status, kind: kind, why: "the origin gave no usable answer", offline: silent})
+	x.giveFailure(failure{status: status, kind: kind, why: "the origin gave no usable answer", offline: out || silent && !busy})
 }
 
 // failUnasked answers a request for which the origin is not to be asked: as it wants itself, or while the site is frozen.

@@ -87,10 +87,12 @@ func (x *exchange) respondOnce(a cache.Answer) {
 		x.pass(true)
 		return
 	}
-	if x.precluded(a.Admission.Meta) {
+	m := a.Admission.Meta
+	c := m.Once()
+	if x.precluded(m, c) {
 		return
 	}
-	l := x.copyHead(a.Admission.Meta)
+	l := x.copyHead(m, c, c.ETag)
 	x.stream(l.header, a.Response)
 }
 
@@ -103,7 +105,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	q := x.q // the fill outlives the request, and is a GET also for HEAD
 	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
-	head := x.fillHeader()
+	head := x.fillHeader(d.Alone)
 	route, query, client := x.route, x.target(x.q.RawQuery, x.q.HasQuery), x.client.address()
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
 		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: withValidators(head, validate), RemoteAddr: client}
@@ -152,8 +154,9 @@ func (x *exchange) heard(resp *http.Response, took time.Duration) {
 	}
 }
 
-// fillHeader builds the header of a fill's request: what the client sent, without what is about its own copy.
-func (x *exchange) fillHeader() http.Header {
+// fillHeader builds the header of a fill's request: what the client sent, without what is about its own copy. An answer that is
+// for one client alone, as far as we know, is best coded by the origin.
+func (x *exchange) fillHeader(alone bool) http.Header {
 	h := x.outbound()
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 		"Cache-Control", "Pragma", "Expect", "Upgrade", "Te"} {
@@ -165,7 +168,9 @@ func (x *exchange) fillHeader() http.Header {
 		delete(h, "Cookie")
 	}
 	delete(h, "Accept-Encoding")
-	if codings := x.q.Coding.AcceptEncoding(); codings != "" {
+	if codings := x.q.Coding.AcceptEncoding(); x.route.policy.Codings != nil && !alone {
+		h.Set("Accept-Encoding", "identity") // all codings are made here: see cache.Object.Choose
+	} else if codings != "" {
 		h.Set("Accept-Encoding", codings)
 	}
 	return h

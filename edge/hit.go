@@ -144,22 +144,27 @@ func (h *hit) decided(d cache.Decision) {
 
 // respond is exchange.respond for a whole body. It turns back only before the first byte.
 func (h *hit) respond(w *lane.Writer, o *cache.Object) bool {
-	m := o.Meta
-	h.res.Status = m.Status
-	if cache.Precondition(&h.q, m.Status, m.ETag, m.LastModified, m.Date) == cache.NotModified {
-		h.res.Status = http.StatusNotModified
+	m, c := o.Meta, h.store.Choose(o, &h.q, h.route.policy)
+	if c.Pending {
+		return false
 	}
-	length, _ := o.Own.Body.Length()
+	defer c.Release()
+	h.store.Improve(o, h.route.policy, c, h.start.Mono)
+	h.res.Status, h.res.Coding = m.Status, c.Coding
+	if cache.Precondition(&h.q, m.Status, m.ETag, m.LastModified, m.Date) == cache.NotModified {
+		h.res.Status, h.res.Coding = http.StatusNotModified, ""
+	}
+	length, _ := c.Body.Length()
 	var first []byte
 	if hasBody(h.r.Method, h.res.Status) && length > 0 {
-		o.Own.Body.Open(&h.reader, 0)
+		c.Body.Open(&h.reader, 0)
 		defer h.reader.Close()
 		var err error
 		if first, _, err = h.reader.Next(piece); err != nil {
 			return false // of the disk: the object is forgotten, and the long way finds another
 		}
 	}
-	w.Gather(h.appendHead(w.Buffer(), m, length))
+	w.Gather(h.appendHead(w.Buffer(), m, &c, length))
 	h.res.First = h.clock.Now().Mono.Sub(h.start.Mono)
 	h.send(w, first, length)
 	h.finish()

@@ -19,6 +19,7 @@ import (
 
 	"selvage/cache"
 	"selvage/edge/internal/lane"
+	"selvage/encode"
 	"selvage/purge"
 )
 
@@ -111,6 +112,7 @@ func checkSameQuery(t *testing.T, e *Edge, raw []byte, secure bool) (taken bool)
 // facts are what rules may see of a Query.
 type facts struct {
 	Query    cache.Query
+	Prefers  encode.Coding
 	Variants []string
 }
 
@@ -124,7 +126,7 @@ func factsOf(q *cache.Query) facts {
 	}
 	plain := *q
 	plain.Fields = nil
-	return facts{plain, variants}
+	return facts{plain, q.Prefer([]encode.Coding{encode.Brotli, encode.Zstd, encode.Gzip}), variants}
 }
 
 var sameQueryCases = []struct {

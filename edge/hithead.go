@@ -44,12 +44,15 @@ var statusLines = func() (lines [600]string) {
 }()
 
 // appendHead appends status line and header section: what exchange.copyHead puts into a map.
-func (h *hit) appendHead(dst []byte, m *cache.Meta, length int64) []byte {
+func (h *hit) appendHead(dst []byte, m *cache.Meta, c *cache.Choice, length int64) []byte {
 	dst = append(dst, statusLines[h.res.Status]...)
-	if h.res.Status == m.Status && !m.Head.Touched() && h.route.response.none() {
-		dst = append(dst, m.Head.Block()...)
+	if h.res.Status == m.Status && !c.Head.Touched() && h.route.response.none() {
+		dst = append(dst, c.Head.Block()...)
 	} else {
-		dst = h.appendStored(dst, m)
+		dst = h.appendStored(dst, c)
+	}
+	if c.AddVary {
+		dst = h.appendLine(dst, "Vary", "Accept-Encoding")
 	}
 	dst = h.appendOwn(dst, m)
 	if h.res.Status == m.Status {
@@ -63,16 +66,23 @@ func (h *hit) appendHead(dst []byte, m *cache.Meta, length int64) []byte {
 }
 
 // appendStored appends the stored lines one by one, without those that are written anew.
-func (h *hit) appendStored(dst []byte, m *cache.Meta) []byte {
-	located := false
-	for i := range m.Head.Len() {
-		name, value := m.Head.Line(i)
+func (h *hit) appendStored(dst []byte, c *cache.Choice) []byte {
+	located, tag := false, c.ETag
+	if h.res.Status == http.StatusNotModified {
+		tag = cache.ConfirmedTag(&h.q, c.ETag, c.Varies)
+	}
+	for i := range c.Head.Len() {
+		name, value := c.Head.Line(i)
 		switch {
 		case name == "Via", name == "Location" && located, h.res.Status == http.StatusNotModified && describesContent(name):
 			continue
 		case name == "Location":
 			located = true
 			value = h.location(value)
+		case name == "Etag" && tag != c.ETag && value != c.ETag: // of several the first counts
+			continue
+		case name == "Etag" && tag != c.ETag:
+			value = tag
 		}
 		dst = h.appendLine(dst, name, value)
 	}

@@ -98,6 +98,7 @@ func appendJSON(dst []byte, r *Result) []byte {
 	l.text(`"target":`, r.Target)
 	l.number(`"status":`, int64(r.Status))
 	l.number(`"bytes":`, r.Bytes)
+	l.optionalText(`"coding":`, r.Coding)
 	l.millis(`"first_ms":`, r.First)
 	l.millis(`"total_ms":`, r.Total)
 	l.optionalText(`"site":`, r.Site)

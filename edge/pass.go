@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"selvage/cache"
+	"selvage/encode"
 	"selvage/origin"
 )
 
@@ -33,6 +34,9 @@ func (x *exchange) pass(normalised bool) {
 	}
 	if tie := origin.Tie(resp); tie != "" {
 		h.Add("Set-Cookie", x.securely(tie))
+	}
+	if tag := h.Get("Etag"); tag != "" && resp.StatusCode == http.StatusNotModified {
+		h.Set("Etag", cache.ConfirmedTag(&x.q, tag, false))
 	}
 	x.invalidate(resp.StatusCode, h)
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -68,6 +72,7 @@ func (x *exchange) forward(ctx context.Context, normalised bool) (*http.Response
 		Method: x.r.Method, URL: target, Host: x.originHost(), Header: x.outbound(),
 		ContentLength: x.r.ContentLength, Trailer: x.r.Trailer, RemoteAddr: x.client.address(),
 	}
+	forOrigin(r.Header)
 	if x.body != nil {
 		r.Body = x.body
 	}
@@ -113,6 +118,11 @@ func (x *exchange) invalidate(status int, h http.Header) {
 
 // stream sends an origin's answer to the client as it comes.
 func (x *exchange) stream(h http.Header, resp *http.Response) {
+	if coding := x.recode(h, resp); coding != encode.Identity {
+		x.streamCoded(resp, coding)
+		return
+	}
+	x.res.Coding = h.Get("Content-Encoding")
 	if resp.ContentLength >= 0 && bodyAllowed(resp.StatusCode) {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}

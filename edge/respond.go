@@ -19,29 +19,36 @@ const farAhead = 16 << 20
 
 // respond answers from an Object, stored or still filling: preconditions, range, write.
 func (x *exchange) respond(o *cache.Object) {
-	m := o.Meta
-	if x.precluded(m) {
+	m, c := o.Meta, x.store.Choose(o, &x.q, x.route.policy)
+	defer func() { c.Release() }()
+	if x.precluded(m, c) {
 		return
 	}
-	if x.wantsRange(m) && x.respondRange(o) {
+	if x.wantsRange(m, c) && x.respondRange(m, c) {
 		return
 	}
-	l := x.copyHead(m)
-	if length, known := o.Own.Body.Length(); known && bodyAllowed(m.Status) {
-		l.set("Content-Length", strconv.FormatInt(length, 10))
+	if c = x.made(o, c); x.sent {
+		return
 	}
+	l := x.copyHead(m, c, c.ETag)
+	if c.Body != nil && bodyAllowed(m.Status) {
+		if length, known := c.Body.Length(); known {
+			l.set("Content-Length", strconv.FormatInt(length, 10))
+		}
+	}
+	x.res.Coding = c.Coding
 	x.head(m.Status)
 	if hasBody(x.r.Method, m.Status) {
-		x.send(o.Own.Body, 0, -1)
+		x.send(c.Body, 0, -1)
 	}
 }
 
 // precluded answers 304 where the request's preconditions say that the client has the content (RFC 9110, section 13.2).
-func (x *exchange) precluded(m *cache.Meta) bool {
+func (x *exchange) precluded(m *cache.Meta, c cache.Choice) bool {
 	if cache.Precondition(&x.q, m.Status, m.ETag, m.LastModified, m.Date) != cache.NotModified {
 		return false
 	}
-	l := x.copyHead(m)
+	l := x.copyHead(m, c, cache.ConfirmedTag(&x.q, c.ETag, c.Varies))
 	for _, name := range contentFields {
 		delete(l.header, name)
 	}
@@ -99,18 +106,22 @@ func isSoon(wait <-chan struct{}) bool {
 	}
 }
 
-// wantsRange reports whether the request asks for ranges that may be answered from m (RFC 9110, section 14.2): only those
-// of a whole 200 to GET.
-func (x *exchange) wantsRange(m *cache.Meta) bool {
-	return x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet && m.Status == http.StatusOK &&
-		cache.RangeApplies(&x.q, m.ETag, m.LastModified, m.Date)
+// wantsRange reports whether the request asks for ranges that may be answered from c (RFC 9110, section 14.2): only those of
+// a whole 200 to GET, of bytes that stay what they are. A date is no validator where there are several codings: all have it.
+func (x *exchange) wantsRange(m *cache.Meta, c cache.Choice) bool {
+	modified := m.LastModified
+	if c.Varies {
+		modified = time.Time{}
+	}
+	return x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet && m.Status == http.StatusOK && c.Final &&
+		cache.RangeApplies(&x.q, c.ETag, modified, m.Date)
 }
 
-// respondRange answers with the parts of o that the request asks for. False: that is all of it.
-func (x *exchange) respondRange(o *cache.Object) bool {
-	total, known := x.await(o.Own.Body)
+// respondRange answers with the parts of c that the request asks for. False: that is all of it.
+func (x *exchange) respondRange(m *cache.Meta, c cache.Choice) bool {
+	total, known := x.await(c.Body)
 	if !known {
-		if o.Own.Body.Streams() { // it will not be stored
+		if c.Body.Streams() { // it will not be stored
 			x.passRange()
 		}
 		return x.sent || x.res.Aborted
@@ -121,10 +132,10 @@ func (x *exchange) respondRange(o *cache.Object) bool {
 		return false
 	case result == cache.Unsatisfiable:
 		x.unsatisfiable(total)
-	case tooFarAhead(o.Own.Body, spans):
+	case tooFarAhead(c.Body, spans):
 		x.passRange()
 	default:
-		x.respondSpans(o, spans, total)
+		x.respondSpans(m, c, spans, total)
 	}
 	return true
 }
@@ -158,23 +169,24 @@ func (x *exchange) unsatisfiable(total int64) {
 }
 
 // respondSpans answers 206.
-func (x *exchange) respondSpans(o *cache.Object, spans []cache.Span, total int64) {
-	l := x.copyHead(o.Meta)
+func (x *exchange) respondSpans(m *cache.Meta, c cache.Choice, spans []cache.Span, total int64) {
+	l := x.copyHead(m, c, c.ETag)
+	x.res.Coding = c.Coding
 	if len(spans) > 1 {
-		x.respondParts(o, spans, total)
+		x.respondParts(c, spans, total)
 		return
 	}
 	s := spans[0]
 	l.set("Content-Range", contentRange(s, total))
 	l.set("Content-Length", strconv.FormatInt(s.Len(), 10))
 	x.head(http.StatusPartialContent)
-	x.send(o.Own.Body, s.Start, s.End)
+	x.send(c.Body, s.Start, s.End)
 }
 
 // respondParts answers with several parts (RFC 9110, section 14.6).
-func (x *exchange) respondParts(o *cache.Object, spans []cache.Span, total int64) {
+func (x *exchange) respondParts(c cache.Choice, spans []cache.Span, total int64) {
 	boundary := rand.Text()
-	contentType := o.Meta.Head.Get("Content-Type")
+	contentType := c.Head.Get("Content-Type")
 	heads, length := make([]string, len(spans)), int64(0)
 	for i, s := range spans {
 		heads[i] = partHead(boundary, contentType, contentRange(s, total))
@@ -186,7 +198,7 @@ func (x *exchange) respondParts(o *cache.Object, spans []cache.Span, total int64
 	h.Set("Content-Length", strconv.FormatInt(length+int64(len(tail)), 10))
 	x.head(http.StatusPartialContent)
 	for i, s := range spans {
-		if !x.write([]byte(heads[i])) || !x.send(o.Own.Body, s.Start, s.End) {
+		if !x.write([]byte(heads[i])) || !x.send(c.Body, s.Start, s.End) {
 			return
 		}
 	}

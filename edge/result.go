@@ -41,7 +41,8 @@ type Result struct {
 
 	// The answer.
 	Status  int
-	Bytes   int64 // of the body, as sent
+	Coding  string // Content-Encoding, "" for none or no content
+	Bytes   int64  // of the body, as sent
 	First   time.Duration
 	Total   time.Duration
 	Error   string // Proxy-Status error type (RFC 9209, section 2.3) of an answer we made, or why a transfer ended early

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"selvage/cache"
+	"selvage/encode"
 )
 
 // route is what happens to the requests of a site that it matches: exactly one of pool, redirect and respond is set.
@@ -48,18 +49,20 @@ func compileRoute(site *SiteConfig, cfg RouteConfig, pools map[string]Pool, maxO
 	default:
 		r.originName = cmp.Or(cfg.Origin, site.Origin)
 		r.pool = pools[r.originName]
-		r.policy = compilePolicy(cmp.Or(cfg.Cache, site.Cache), maxObject)
+		r.policy = compilePolicy(cmp.Or(cfg.Cache, site.Cache), cmp.Or(cfg.Compress, site.Compress), maxObject)
 	}
 	return r
 }
 
-func compilePolicy(cfg *cache.Config, maxObject int64) *cache.Policy {
+func compilePolicy(cfg *cache.Config, compress *encode.Config, maxObject int64) *cache.Policy {
 	c := cache.DefaultConfig()
 	if cfg != nil {
 		c = *cfg
 	}
 	c.MaxObject = cmp.Or(c.MaxObject, maxObject)
-	return c.Compile()
+	p := c.Compile()
+	p.Codings = cache.CompileCodings(compress)
+	return p
 }
 
 // label is the route's name, or its first path in place of one. A route chosen by header always has a name: Validate sees

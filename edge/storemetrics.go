@@ -29,6 +29,9 @@ func (m *metrics) watchStore(s *cache.Store) {
 	counter("fills_failed_total", "Fetches without a usable answer.", stats.Failed.Load)
 	counter("swept_total", "Objects that purges have removed, and whose memory is free now.", stats.SweptMemory.Load)
 	counter("swept_records_total", "Records that purges have removed from the disk.", stats.SweptDisk.Load)
+	if made := s.Encoding(); made.Meter != nil {
+		m.registry.MustRegister(encodeCollector{made})
+	}
 	if d := s.Disk(); d != nil {
 		m.registry.MustRegister(diskCollector{d})
 	}

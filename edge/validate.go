@@ -184,6 +184,9 @@ func (c *SiteConfig) validate(origins map[string]bool, p problems) {
 	if c.Cache != nil {
 		c.Cache.Validate(p.under("cache"))
 	}
+	if c.Compress != nil {
+		c.Compress.Validate(p.under("compress"))
+	}
 	c.HTTPS.HSTS.validate(p.under("https.hsts"))
 	validateErrorPages(c.ErrorPages, p.under("error_pages"))
 	c.validateRoutes(origins, p)

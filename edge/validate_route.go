@@ -52,6 +52,9 @@ func (c *RouteConfig) validate(site *SiteConfig, origins map[string]bool, p prob
 	if c.Cache != nil {
 		c.Cache.Validate(p.under("cache"))
 	}
+	if c.Compress != nil {
+		c.Compress.Validate(p.under("compress"))
+	}
 	c.Match.validate(site.Methods == "any", p.under("match"))
 	validateOrigin(c.Origin, origins, p)
 	c.validateTarget(site, p)
@@ -78,6 +81,9 @@ func (c *RouteConfig) validateTarget(site *SiteConfig, p problems) {
 func (c *RouteConfig) validateFixed(p problems) {
 	if c.Cache != nil {
 		p("cache", "has no use on a route that asks no origin", "")
+	}
+	if c.Compress != nil {
+		p("compress", "has no use on a route that asks no origin", "")
 	}
 	if h := c.RequestHeaders; len(h.Remove)+len(h.Set)+len(h.Add) > 0 {
 		p("request_headers", "have no use on a route that asks no origin", "response_headers change the answer")

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Config is the `encode:` section of a site or a route. The zero value is not useful: start from DefaultConfig.
+// Config is the `compress:` section of a site or a route. The zero value is not useful: start from DefaultConfig.
 type Config struct {
 	// Enabled: false sends every body as the origin sent it.
 	Enabled bool `yaml:"enabled"`
@@ -13,19 +13,19 @@ type Config struct {
 	Order []string `yaml:"order"`
 	// Types are the media types worth encoding: "text/html", "text/*", "*+json".
 	Types []string `yaml:"types"`
-	// MinSize and MaxSize bound the bodies that are encoded for keeps. Beyond MaxSize only a client that waits gets a coding, as
-	// it streams.
+	// MinSize and MaxSize bound the bodies that are encoded. One whose length nobody knows while it streams is encoded, and then
+	// kept encoded only within them.
 	MinSize int64 `yaml:"min_size" unit:"bytes"`
 	MaxSize int64 `yaml:"max_size" unit:"bytes"`
 	// Dynamic says which responses that are not stored are encoded on their way: none, all, or anonymous, those without
-	// Set-Cookie to requests without Authorization. What carries a secret beside text of an attacker's choice betrays the secret
-	// by its length (BREACH).
+	// Set-Cookie to requests without Authorization and Cookie. What carries a secret beside text of an attacker's choice betrays
+	// the secret by its length (BREACH).
 	Dynamic string `yaml:"dynamic" enum:"none,anonymous,all"`
-	// Dictionary sends what has changed since a version that the client has.
-	Dictionary DictionaryConfig `yaml:"dictionary"`
+	// Dictionary sends what has changed since a version that the client has. It is not in the file.
+	Dictionary DictionaryConfig
 }
 
-// DictionaryConfig is `encode.dictionary` (RFC 9842).
+// DictionaryConfig is about deltas (RFC 9842).
 type DictionaryConfig struct {
 	// Enabled offers stored responses as dictionaries and answers with deltas to them.
 	Enabled bool `yaml:"enabled"`
@@ -36,7 +36,7 @@ type DictionaryConfig struct {
 	Names bool `yaml:"names"`
 }
 
-// WorkshopConfig is the `encode:` section of the node: what the work in the background may take.
+// WorkshopConfig is the `compress:` section of the node: what the work in the background may take.
 type WorkshopConfig struct {
 	// CPU is the share of one processor that it gets, in percent.
 	CPU int `yaml:"cpu"`
@@ -44,7 +44,7 @@ type WorkshopConfig struct {
 	Queue int `yaml:"queue"`
 }
 
-// DefaultConfig is what a site without an `encode:` section has.
+// DefaultConfig is what `compress: {}` means.
 func DefaultConfig() Config {
 	return Config{
 		Enabled:    true,

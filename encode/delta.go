@@ -14,8 +14,8 @@ const deltaMagic = "\x5e\x2a\x4d\x18\x20\x00\x00\x00"
 // deltaHead is the length of that frame.
 const deltaHead = len(deltaMagic) + len(Hash{})
 
-// deltaBits is the window of deltas, as log2. The old body is only within reach as long as it and the new one fit into the
-// window together, and 8 MiB is what every client has to have (RFC 9842, section 5).
+// deltaBits is the largest window of deltas, as log2. The old body is only within reach as long as it and the new one fit into
+// the window together, and 8 MiB is what every client has to have (RFC 9842, section 5).
 const deltaBits = 23
 
 // CanDelta reports whether a body of so many bytes can be told as the difference from one of old bytes.
@@ -27,15 +27,15 @@ func CanDelta(old, size int64) bool { return old > 0 && size > 0 && old+size <= 
 func (m *Meter) AppendDelta(dst, src, old []byte, h Hash, l Level) []byte {
 	start, before := time.Now(), len(dst)
 	dst = append(append(dst, deltaMagic...), h[:]...)
-	dst = deltaEncoder(old, l).EncodeAll(src, dst)
+	dst = deltaEncoder(old, len(src), l).EncodeAll(src, dst)
 	m.add(DCZ, l, int64(len(src)), int64(len(dst)-before), time.Since(start))
 	return dst
 }
 
-// deltaEncoder returns an encoder whose history is old. The options are in range, so no error is possible.
-func deltaEncoder(old []byte, l Level) *zstd.Encoder {
+// deltaEncoder returns an encoder of size bytes whose history is old. The options are in range, so no error is possible.
+func deltaEncoder(old []byte, size int, l Level) *zstd.Encoder {
 	e, _ := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(deltaEffort(len(old), l)), zstd.WithWindowSize(1<<deltaBits),
+		zstd.WithEncoderLevel(deltaEffort(len(old), l)), zstd.WithWindowSize(1<<windowBits(int64(len(old)+size), deltaBits)),
 		zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithEncoderDictRaw(0, old))
 	return e
 }
@@ -60,7 +60,9 @@ func NewDeltaReader(r io.Reader, old []byte, limits Limits) (io.ReadCloser, erro
 	if err != nil {
 		return nil, err
 	}
-	return &reader{decoder: &deltaDecoder{Decoder: d, hash: HashOf(old)}, limits: limits, from: source{Reader: r}, head: int64(deltaHead)}, nil
+	return &reader{
+		decoder: &deltaDecoder{Decoder: d, hash: HashOf(old)}, limits: limits, head: int64(deltaHead), from: source{Reader: r},
+	}, nil
 }
 
 // errOtherDictionary is the end of a delta to something else.

@@ -43,6 +43,9 @@ func TestDeltasComeBack(t *testing.T) {
 		if !CanDelta(int64(len(tt.old)), int64(len(tt.next))) {
 			t.Fatalf("%s: CanDelta says no", name)
 		}
+		if raceDetector && len(tt.old) > 1<<20 {
+			continue
+		}
 		for l := range Level(levels) {
 			coded := (*Meter)(nil).AppendDelta([]byte("before"), tt.next, tt.old, HashOf(tt.old), l)
 			coded = bytes.TrimPrefix(coded, []byte("before"))
@@ -85,13 +88,17 @@ func TestDeltaHead(t *testing.T) {
 	if err := h.Decode(coded); err != nil || !h.Skippable || h.SkippableSize != 32 {
 		t.Errorf("the head as Zstandard sees it: %+v, %v", h, err)
 	}
-	if err := h.Decode(coded[len(want):]); err != nil || h.DictionaryID != 0 || h.WindowSize > 8<<20 || h.FrameContentSize != uint64(len(next)) {
+	err := h.Decode(coded[len(want):])
+	if err != nil || h.DictionaryID != 0 || h.WindowSize > 8<<20 || h.FrameContentSize != uint64(len(next)) {
 		t.Errorf("the frame: %+v, %v", h, err)
 	}
 }
 
 // The gain is what it is all for, and is lost unnoticed when the window is too small for both versions.
 func TestDeltasAreSmall(t *testing.T) {
+	if raceDetector {
+		t.Skip("one goroutine, and large bodies")
+	}
 	old, next := deploy()
 	large := noise(3 << 20) // in which nothing helps but the old version
 	for _, tt := range []struct {

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/andybalholm/brotli"
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -22,7 +21,7 @@ type Limits struct {
 	Ratio int64
 }
 
-// DefaultLimits suit bodies that are decoded as they stream: text with a ratio of 200 exists, and gzip cannot do more than 1032.
+// DefaultLimits suit bodies that are decoded as they stream: there is text with a ratio of 200, and zeros have 1032 in gzip.
 func DefaultLimits() Limits { return Limits{Bytes: 1 << 30, Ratio: 250} }
 
 // ratioFloor is what any input may decode to.
@@ -67,7 +66,7 @@ var decoders [codings]sync.Pool
 func newDecoder(c Coding) decoder {
 	switch c {
 	case Gzip:
-		return new(gzip.Reader)
+		return newMembers()
 	case Brotli:
 		return new(brotli.Reader)
 	default:

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// raceDetector is true under the race detector, which makes encoders ten times as slow and has nothing to find in large bodies.
+var raceDetector bool
+
 // prose returns n bytes that shrink about as much as text does.
 func prose(n int) []byte {
 	r := rand.New(rand.NewPCG(1, 2))

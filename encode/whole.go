@@ -38,7 +38,7 @@ func (m *Meter) Keep(ctx context.Context, src []byte, c Coding, p *Pace) ([]byte
 		m.addUseless()
 		return nil, ErrUseless
 	}
-	return out.Bytes(), nil
+	return bytes.Clone(out.Bytes()), nil // without the room the buffer has left: it is kept
 }
 
 // encode writes src in pieces, between which p rests.

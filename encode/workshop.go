@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Job makes something that is kept. It calls rest where it can stop for a while, some ten times a second, and ends when ctx
-// does or rest returns an error.
+// Job makes something that is kept. It calls p.Rest where it can stop for a while, some ten times a second, and ends when that
+// returns an error: ctx has ended.
 type Job func(ctx context.Context, p *Pace)
 
 // Workshop does jobs in the background, one after the other, and no job twice at once. One goroutine is enough: all of them

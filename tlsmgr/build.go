@@ -27,6 +27,11 @@ func (b *builder) build(listeners []Listener, sites []Site) error {
 	if err := b.authorize(); err != nil {
 		return err
 	}
+	ech, err := openECH(b.ECH)
+	if err != nil {
+		return err
+	}
+	b.ech = ech
 	for _, s := range sites {
 		built, err := b.site(s)
 		if err != nil {
@@ -113,7 +118,7 @@ func (b *builder) sitePolicy(s builtSite, listener CertSource) *policy {
 }
 
 func (b *builder) policy(label string, source CertSource, c clients) *policy {
-	p := newPolicy(label, source, c, b.secrets)
+	p := newPolicy(label, source, c, b.Manager)
 	b.tickets = append(b.tickets, p)
 	return p
 }

@@ -15,6 +15,9 @@ type Config struct {
 	ACME ACMEConfig `yaml:"acme"`
 	// Tickets are session tickets, with which a client that returns skips most of the handshake.
 	Tickets TicketConfig `yaml:"tickets"`
+	// ECH are PEM files with a key for Encrypted Client Hello each and its configuration (RFC 9934), the one for new clients
+	// first. The others are for those who remember an older one.
+	ECH []string `yaml:"ech"`
 }
 
 // ACMEConfig is a CA that speaks ACME (RFC 8555), and our account there.

@@ -45,7 +45,8 @@ type snapshot struct {
 	localRoot *localCA         // nil until a site or listener needs it
 	authority *authority       // nil unless the CA's terms are accepted
 	onDemand  *onDemand        // nil without
-	ordered   []string         // names that want certificates of authority
+	ech       []tls.EncryptedClientHelloKey
+	ordered   []string // names that want certificates of authority
 }
 
 // view is what one listener serves. Immutable.
@@ -149,6 +150,7 @@ func (m *Manager) TLS(address string) (*tls.Config, error) {
 		return nil, fmt.Errorf("listener %s has no TLS", address)
 	}
 	config := baseConfig()
+	config.GetEncryptedClientHelloKeys = m.echKeys
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		if isChallenge(hello) {
 			return m.challenge, nil
@@ -158,6 +160,16 @@ func (m *Manager) TLS(address string) (*tls.Config, error) {
 	}
 	return config, nil
 }
+
+// echKeys are those of the configuration in force. crypto/tls wants no nil.
+func (m *Manager) echKeys(*tls.ClientHelloInfo) ([]tls.EncryptedClientHelloKey, error) {
+	if keys := m.conf.Load().ech; keys != nil {
+		return keys, nil
+	}
+	return noECH, nil
+}
+
+var noECH = []tls.EncryptedClientHelloKey{}
 
 func (v *view) policy(serverName string) *policy {
 	return cmp.Or(v.find(canonicalName(serverName)), v.stray)

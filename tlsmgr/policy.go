@@ -58,11 +58,12 @@ func baseConfig() *tls.Config {
 	}
 }
 
-func newPolicy(label string, source CertSource, c clients, s *secrets) *policy {
+func newPolicy(label string, source CertSource, c clients, m *Manager) *policy {
 	p := &policy{label: label + "\x00" + c.mark, source: source, config: baseConfig()}
 	p.config.GetCertificate = source.Certificate
 	p.config.ClientAuth, p.config.ClientCAs = c.auth, c.pool
-	p.config.SetSessionTicketKeys(s.keys(p.label))
+	p.config.GetEncryptedClientHelloKeys = m.echKeys
+	p.config.SetSessionTicketKeys(m.secrets.keys(p.label))
 	return p
 }
 

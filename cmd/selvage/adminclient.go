@@ -8,8 +8,19 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 )
+
+// nodePlace are the flags of verbs that ask the node of this machine.
+type nodePlace struct {
+	Socket string `help:"Admin socket of the running node." placeholder:"PATH"`
+	JSON   bool   `name:"json" help:"Print as JSON."`
+}
+
+func (k *nodePlace) socket(c console) string {
+	return adminSocketPath(k.Socket, c.machine.env, os.Geteuid())
+}
 
 // adminURL is where the client of adminClient asks; the name in it means nothing.
 const adminURL = "http://selvage"

@@ -56,7 +56,7 @@ func (tn *testNode) stop() {
 
 // listing matches the line of one stored response.
 func listing(url string) string {
-	return `   200     \ds     \d\ds      15 B  http://127.0.0.1:\d+` + url + `\n`
+	return `   200 +\d+s +\d+s      15 B  http://127.0.0.1:\d+` + url + `\n`
 }
 
 const listHead = `status    age     ttl      size  url\n`

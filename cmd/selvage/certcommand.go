@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 // certCommand is `selvage cert`: the certificates of this node.
 type certCommand struct {
 	Ls   certLs   `cmd:"" help:"List those that can run out, and the names that wait for one."`
+	ECH  certECH  `cmd:"" name:"ech" help:"Make a key for Encrypted Client Hello: the file for tls.ech, and what goes into the DNS."`
 	Root certRoot `cmd:"" help:"Print the root certificate of the node's own CA, for those who are to trust it."`
 }
 
@@ -120,5 +122,28 @@ func (k *certRoot) Run(c console) error {
 		}{string(root)})
 	}
 	_, err = c.out.Write(root)
+	return err
+}
+
+// certECH is `selvage cert ech`.
+type certECH struct {
+	Name string `arg:"" help:"The name that is seen in the clear: one that this node has a certificate for." placeholder:"PUBLIC-NAME"`
+	JSON bool   `name:"json" help:"Print as JSON."`
+}
+
+// Run prints the file, with the DNS parameter as a comment before it.
+func (k *certECH) Run(c console) error {
+	file, list, err := tlsmgr.NewECH(k.Name)
+	if err != nil {
+		return err
+	}
+	parameter := base64.StdEncoding.EncodeToString(list)
+	if k.JSON {
+		return printJSON(c.out, struct {
+			File string `json:"file"`
+			ECH  string `json:"ech"`
+		}{string(file), parameter})
+	}
+	_, err = fmt.Fprintf(c.out, "The HTTPS records of all sites to be hidden (RFC 9848) get the parameter ech=%s\n\n%s", parameter, file)
 	return err
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -162,5 +164,44 @@ c.example.com                       -1        -  own                       /etc/
 	want = strings.ReplaceAll(want, `\ufffd`, "\ufffd")
 	if err != nil || out.String() != want {
 		t.Errorf("%v, got\n%swant\n%s", err, out.String(), want)
+	}
+}
+
+// TestMakeECHKey: what `cert ech` prints is a file for tls.ech, whatever stands before it, and what goes into the DNS.
+func TestMakeECHKey(t *testing.T) {
+	c, stdout, _ := testConsole()
+	if code := run([]string{"cert", "ech", "cover.example"}, c); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	file := t.TempDir() + "/ech.pem"
+	writeFile(t, file, []byte(stdout.String()))
+	_, parameter, _ := strings.Cut(stdout.String(), "parameter ech=")
+	parameter, _, _ = strings.Cut(parameter, "\n")
+	list, err := base64.StdEncoding.DecodeString(parameter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf := tlsmgr.DefaultConfig()
+	conf.ECH = []string{file}
+	m, err := tlsmgr.New(tlsmgr.Options{
+		Config: conf, Listeners: []tlsmgr.Listener{{Address: "a", SelfSigned: true}}, Storage: tlsmgr.NewFolder(t.TempDir()),
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := m.TLS("a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	near, far := net.Pipe()
+	defer near.Close()
+	go tls.Server(far, server).Handshake()
+	client := tls.Client(near, &tls.Config{ServerName: "hidden.example", InsecureSkipVerify: true, EncryptedClientHelloConfigList: list})
+	if err := client.Handshake(); err != nil || !client.ConnectionState().ECHAccepted {
+		t.Errorf("%v, accepted %v", err, client.ConnectionState().ECHAccepted)
+	}
+	if c, _, stderr := testConsole(); run([]string{"cert", "ech", "no name"}, c) == 0 || !strings.Contains(stderr.String(), "no public name") {
+		t.Errorf("a public name with a space: %s", stderr)
 	}
 }

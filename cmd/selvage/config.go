@@ -7,6 +7,7 @@ import (
 
 	"selvage/cache"
 	"selvage/edge"
+	"selvage/encode"
 	"selvage/origin"
 	"selvage/purge"
 	"selvage/tlsmgr"
@@ -26,6 +27,8 @@ type File struct {
 	Memory int64 `yaml:"memory" unit:"bytes"`
 	// Disk is a second tier below memory, which survives restarts.
 	Disk cache.DiskConfig `yaml:"disk"`
+	// Compress is what the making of codings may take, for all sites together.
+	Compress encode.WorkshopConfig `yaml:"compress"`
 	// Include names more files, as patterns relative to this one. They hold `origins:` and `sites:` only.
 	Include []string                 `yaml:"include"`
 	Origins map[string]origin.Config `yaml:"origins"`
@@ -60,7 +63,9 @@ type AdminConfig struct {
 
 // DefaultFile is a file that says nothing.
 func DefaultFile() File {
-	return File{Version: fileVersion, TLS: tlsmgr.DefaultConfig(), Config: edge.DefaultConfig()}
+	return File{
+		Version: fileVersion, Compress: encode.DefaultWorkshopConfig(), TLS: tlsmgr.DefaultConfig(), Config: edge.DefaultConfig(),
+	}
 }
 
 // Bounds of the memory tier.
@@ -89,6 +94,7 @@ func (f *File) validate(m machine, report func(path, problem, hint string)) {
 	}
 	f.validateMemory(m, report)
 	f.Disk.Validate(below("disk", report))
+	f.Compress.Validate(below("compress", report))
 	origins := make(map[string]bool)
 	for name, o := range f.Origins {
 		origins[name] = true
@@ -125,7 +131,10 @@ func (f *File) validateMemory(m machine, report func(path, problem, hint string)
 
 // startingPoints are the values that sections start from, by type.
 func startingPoints() []any {
-	return []any{cache.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig(), origin.DefaultUpstream(), edge.DefaultStream()}
+	return []any{
+		cache.DefaultConfig(), encode.DefaultConfig(), origin.DefaultConfig(), purge.DefaultTokenConfig(), origin.DefaultUpstream(),
+		edge.DefaultStream(),
+	}
 }
 
 // maxDuration keeps sums of durations far from overflow.

@@ -283,13 +283,13 @@ func letThrough(t *testing.T, folder string) {
 // testFewDescriptors has so few of them that clients leave none for the disk. Every answer is right, and the tier recovers.
 func testFewDescriptors(t *testing.T, binary string) {
 	origin, url := newPageOrigin(t)
-	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "64MiB")
-	g.wrap = []string{"/bin/sh", "-c", `ulimit -n 40; exec "$0" "$@"`}
+	g := newProgram(t, binary, url, filepath.Join(t.TempDir(), "cache"), "16MiB")
+	g.wrap = []string{"/bin/sh", "-c", `ulimit -n 40; exec "$0" "$@"`} // enough for the visitors and five segments, and a few more
 	p := g.startReady(t)
 	v := newVisitors(p, origin, 24)
 	v.sweep(false)
 	var idle []net.Conn
-	for range 40 {
+	for range 20 {
 		if c, err := net.Dial("tcp", p.address); err == nil {
 			idle = append(idle, c)
 		}
@@ -304,6 +304,9 @@ func testFewDescriptors(t *testing.T, binary string) {
 	v.sweep(false)
 	p.stop()
 	p.healthy()
+	if !p.said.holds("too many open files") {
+		t.Error("the program has never run out of descriptors")
+	}
 	t.Logf("%v; %d times out of descriptors", &v.tally, p.said.count("too many open files"))
 	g.agree(t, origin)
 }

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // page names one representation that a pageOrigin has at some time. Everything about it follows from the name, so whoever
@@ -71,21 +73,29 @@ func (p page) size() int64 {
 	return int64(smallestPage * math.Pow(largestPage/smallestPage, part))
 }
 
-// body returns the content: every kibibyte begins with a line that says what it is, and goes on with bytes that its hash
-// determines.
+// body returns the content: every kibibyte begins with a line that says what it is, and goes on with noise from where its hash
+// says.
 func (p page) body() []byte {
 	body := make([]byte, p.size())
-	var noise rand.ChaCha8
+	line := []byte(p.name() + " at ")
+	start := len(line)
 	for at := 0; at < len(body); at += pageBlock {
-		line := fmt.Sprintf("%s at %d ", p.name(), at)
-		hash := sha256.Sum256([]byte(line))
+		line = append(strconv.AppendInt(line[:start], int64(at), 10), ' ')
+		hash := xxhash.Sum64(line)
+		line = append(strconv.AppendUint(line, hash, 16), '\n')
 		block := body[at:min(at+pageBlock, len(body))]
-		n := copy(block, fmt.Appendf(nil, "%s%x\n", line, hash[:8]))
-		noise.Seed(hash)
-		noise.Read(block[n:])
+		n := copy(block, line)
+		copy(block[n:], noise[hash%math.MaxUint16:])
 	}
 	return body
 }
+
+// noise is drawn once, since a run compares gigabytes with it.
+var noise = func() []byte {
+	b := make([]byte, math.MaxUint16+pageBlock)
+	rand.NewChaCha8([32]byte{}).Read(b)
+	return b
+}()
 
 // difference says where got is not want, or "".
 func difference(got, want []byte) string {

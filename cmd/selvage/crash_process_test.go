@@ -21,18 +21,38 @@ import (
 // longEnough is how long anything may take that has to happen. Nothing waits for it to pass unless it fails.
 const longEnough = 60 * time.Second
 
-// buildProgram builds the program that the crash tests kill.
+// TestMain removes the program that tests have built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(buildFolder)
+	os.Exit(code)
+}
+
+var buildFolder string // set by buildOnce
+
+// buildProgram returns the program that the tests of processes run, built once.
 func buildProgram(t *testing.T) string {
 	t.Helper()
-	name := filepath.Join(socketFolder(t), "selvage")
-	if err := os.Chmod(filepath.Dir(name), 0o755); err != nil { // other users run it too
+	name, err := buildOnce()
+	if err != nil {
 		t.Fatal(err)
-	}
-	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return name
 }
+
+var buildOnce = sync.OnceValues(func() (name string, err error) {
+	if buildFolder, err = os.MkdirTemp("", "selvage"); err != nil {
+		return "", err
+	}
+	if err := os.Chmod(buildFolder, 0o755); err != nil { // other users run it too
+		return "", err
+	}
+	name = filepath.Join(buildFolder, "selvage")
+	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return name, nil
+})
 
 // program is how processes are started that follow each other on one cache directory.
 type program struct {

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // The crash tests do to the built program what can only be done to a process: SIGKILL, files changed under it, a disk that is
@@ -39,21 +41,30 @@ func TestCrash(t *testing.T) {
 		t.Skip("real processes take real time")
 	}
 	binary := buildProgram(t)
+	t.Run("start", func(t *testing.T) { testStart(t, binary) }) // by itself: it is about time
+	var rest errgroup.Group
+	rest.SetLimit(crashesAtOnce)
 	for _, row := range []struct {
 		name string
 		test func(t *testing.T, binary string)
 	}{ // the longest first
-		{"damage", testDamages}, {"full disk", testFullDisk}, {"kill", testKills}, {"links", testLinks},
-		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"permission lost", testPermissionLost},
-		{"few descriptors", testFewDescriptors}, {"removed", testRemoved}, {"replaced", testReplaced}, {"in use", testInUse},
-		{"foreign", testForeign}, {"start", testStart},
+		{"kill", testKills}, {"replaced", testReplaced}, {"full disk", testFullDisk}, {"permission lost", testPermissionLost},
+		{"few descriptors", testFewDescriptors}, {"damaged segment", damaging("*.seg")}, {"damaged index", damaging("index")},
+		{"damaged identity", damaging("identity")}, {"damaged journal", damaging("purges")}, {"links", testLinks},
+		{"read-only", testReadOnly}, {"permissions", testPermissions}, {"removed", testRemoved}, {"in use", testInUse},
+		{"foreign", testForeign},
 	} {
-		t.Run(row.name, func(t *testing.T) {
-			t.Parallel()
-			row.test(t, binary)
+		rest.Go(func() error {
+			t.Run(row.name, func(t *testing.T) { row.test(t, binary) })
+			return nil
 		})
 	}
+	_ = rest.Wait()
 }
+
+// crashesAtOnce is how many crash tests run at once, however few processors there are: most of their time they wait for a process
+// that waits, as it does for five seconds after an error of the disk.
+const crashesAtOnce = 6
 
 func newPageOriginAt(began time.Time) *pageOrigin {
 	return &pageOrigin{began: began, changes: make(map[int][]time.Time), promises: newPromises()}

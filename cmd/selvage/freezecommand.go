@@ -6,16 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"text/tabwriter"
 	"time"
 )
 
 // sitePlace are the flags of freeze and thaw.
-type sitePlace struct {
-	Socket string `help:"Admin socket of the running node." placeholder:"PATH"`
-	JSON   bool   `name:"json" help:"Print as JSON."`
-}
+type sitePlace struct{ nodePlace }
 
 // freezeCommand is `selvage freeze`.
 type freezeCommand struct {
@@ -49,10 +45,6 @@ type thawCommand struct {
 
 // Run ends a freeze.
 func (k *thawCommand) Run(c console) error { return k.change(c, k.Site, http.MethodDelete, nil) }
-
-func (k *sitePlace) socket(c console) string {
-	return adminSocketPath(k.Socket, c.machine.env, os.Geteuid())
-}
 
 // change asks for a change of a site, and tells how it is then.
 func (k *sitePlace) change(c console, site, method string, body []byte) error {

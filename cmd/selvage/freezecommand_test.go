@@ -32,6 +32,7 @@ func TestFreeze(t *testing.T) {
 		{[]string{"freeze"}, exitOK, "open", "200"},
 		{[]string{"freeze", site, "--for", "2h", "--why", "the move"}, exitOK, "the move", "503"},
 		{[]string{"freeze"}, exitOK, "frozen for 119m, the move", "503"},
+		{[]string{"origin", "ls"}, exitOK, "default  frozen for 119m, the move", "503"},
 		{[]string{"reload"}, exitOK, "", "503"},
 		{[]string{"freeze", site}, exitOK, "frozen for 59m", "503"}, // an hour, where nothing is said
 		{[]string{"freeze", "--json"}, exitOK, `"until"`, "503"},

@@ -14,7 +14,13 @@ import (
 // forbidden lists the edges that imports may not have, each with the reason. A path stands for itself and all below it;
 // what a folder imports from below itself is its own affair.
 var forbidden = []struct{ from, to, why string }{
-	{"selvage/cache", "selvage", "the rules are pure and the Store only keeps: sockets, origins and purges come to them"},
+	{"selvage/cache", "selvage/edge", keeps},
+	{"selvage/cache", "selvage/origin", keeps},
+	{"selvage/cache", "selvage/purge", keeps},
+	{"selvage/cache", "selvage/tlsmgr", keeps},
+	{"selvage/cache", "selvage/cmd", keeps},
+	{"selvage/encode", "selvage", "a coding knows bytes, not what they mean"},
+	{"selvage/encode", "net/http", "a coding knows no HTTP"},
 	{"selvage/cache/internal", "selvage", "a tier knows bytes and keys, not what they mean"},
 	{"selvage/cache/internal", "net/http", "a tier knows no HTTP"},
 	{"selvage/origin", "selvage", "a Pool is an http.RoundTripper: it knows neither who asks nor what is kept"},
@@ -30,6 +36,8 @@ var forbidden = []struct{ from, to, why string }{
 	{"selvage/edge", "selvage/cmd", wiring},
 	{"selvage/purge", "selvage/cmd", wiring},
 }
+
+const keeps = "the rules are pure and the Store only keeps: sockets, origins and purges come to them"
 
 const wiring = "cmd puts the rooms together, so no room can need it"
 
@@ -55,6 +63,10 @@ var confined = []struct {
 		"it is a connection below the rooms; what it carries is net/http's"},
 	{"github.com/coreos/go-systemd", []string{"selvage/cmd"},
 		"a room does not know what has started the process"},
+	{"github.com/klauspost/compress", []string{"selvage/encode"},
+		"whoever wants bytes coded asks for a Coding; the libraries' types leak nowhere"},
+	{"github.com/andybalholm/brotli", []string{"selvage/encode"},
+		"whoever wants bytes coded asks for a Coding; the libraries' types leak nowhere"},
 	{"github.com/letsencrypt/pebble", nil, onlyInTests},
 	{"github.com/google/go-cmp", nil, onlyInTests},
 	{"go.uber.org/goleak", nil, onlyInTests},
@@ -93,6 +105,8 @@ func TestForbiddenImportsAreSeen(t *testing.T) {
 	}{
 		{"selvage/cache", "selvage/purge", 1},
 		{"selvage/cache", "selvage/cache/internal/ram", 0},
+		{"selvage/cache", "selvage/encode", 0},
+		{"selvage/encode", "selvage/cache", 1},
 		{"selvage/cache/internal/ram", "selvage/cache", 1},
 		{"selvage/cache/internal/disk", "net/http/httptrace", 1},
 		{"selvage/cachet", "selvage/edge", 0},

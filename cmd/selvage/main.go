@@ -21,7 +21,7 @@
 //	selvage version
 //
 // Exit codes: 0 done, 1 failed (also: a scrub has found damage), 2 the command line or the configuration is wrong, 3 some of
-// many purges were done before one failed.
+// many purges were done before one failed, or a purge at some of many nodes.
 //
 // Signals of run: SIGTERM and SIGINT drain, a second one ends at once; SIGHUP reloads (a file with errors keeps the one in
 // force); SIGUSR1 reopens the access log.

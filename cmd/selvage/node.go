@@ -18,6 +18,7 @@ import (
 
 	"selvage/cache"
 	"selvage/edge"
+	"selvage/encode"
 	"selvage/origin"
 	"selvage/purge"
 	"selvage/tlsmgr"
@@ -32,6 +33,7 @@ type node struct {
 	journal *purge.Journal
 	guard   *purge.Guard
 	purges  *purge.API
+	coding  cache.Encoding
 	store   *cache.Store
 	edge    *edge.Edge
 	certs   *tlsmgr.Manager
@@ -75,8 +77,9 @@ func (n *node) open(f *File, o opener) (err error) {
 		return err
 	}
 	clock, journal := cache.SystemClock(), n.journal
+	n.coding = cache.Encoding{Meter: new(encode.Meter), Workshop: encode.NewWorkshop(f.Compress, encode.Crowded())}
 	if n.store, err = cache.NewStore(cache.StoreConfig{
-		MaxBytes: f.Memory, Disk: f.Disk, Logger: n.log,
+		MaxBytes: f.Memory, Disk: f.Disk, Encoding: n.coding, Logger: n.log,
 		Identity: journal.Identity(), HighestEpoch: journal.Reserved(),
 	}, clock, journal); err != nil {
 		return fmt.Errorf("cache: %w", err)
@@ -161,6 +164,9 @@ func (n *node) serveMetrics(w http.ResponseWriter, r *http.Request) { n.edge.Met
 func (n *node) close() {
 	if n.admin != nil {
 		n.admin.close()
+	}
+	if n.store == nil && n.coding.Workshop != nil {
+		n.coding.Workshop.Close() // otherwise the store does
 	}
 	if n.store != nil {
 		n.store.Close()
@@ -310,5 +316,6 @@ func (n *node) apply() (*File, error) {
 		n.log.Error("the tokens stay as they were", "error", err)
 	}
 	certify()
+	n.coding.Workshop.Configure(f.Compress)
 	return f, nil
 }

@@ -6,7 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -24,10 +24,7 @@ type originCommand struct {
 }
 
 // originPlace are the flags of all of them.
-type originPlace struct {
-	Socket string `help:"Admin socket of the running node." placeholder:"PATH"`
-	JSON   bool   `name:"json" help:"Print as JSON."`
-}
+type originPlace struct{ nodePlace }
 
 // upstreamPlace says which upstream is meant.
 type upstreamPlace struct {
@@ -39,8 +36,22 @@ type upstreamPlace struct {
 // originLs is `selvage origin ls`.
 type originLs struct{ originPlace }
 
-// Run prints a line for every upstream.
-func (k *originLs) Run(c console) error { return k.print(c, http.MethodGet, "", nil) }
+// Run prints a line for every upstream, and which sites leave theirs alone.
+func (k *originLs) Run(c console) error {
+	if err := k.print(c, http.MethodGet, "", nil); err != nil || k.JSON {
+		return err
+	}
+	var sites []siteStatus
+	if err := askNode(k.socket(c), http.MethodGet, "/v1/sites", nil, &sites); err != nil {
+		return err
+	}
+	sites = slices.DeleteFunc(sites, func(s siteStatus) bool { return s.Frozen == nil })
+	if len(sites) == 0 {
+		return nil
+	}
+	fmt.Fprintln(c.out)
+	return writeSites(c.out, sites, time.Now(), c.style())
+}
 
 // originDrain is `selvage origin drain`.
 type originDrain struct{ upstreamPlace }
@@ -91,7 +102,7 @@ func (k *upstreamPlace) change(c console, change origin.Change) error {
 // print asks the endpoint for origins, or one below it.
 func (k *originPlace) print(c console, method, below string, body []byte) error {
 	var all []originStatus
-	if err := askNode(adminSocketPath(k.Socket, c.machine.env, os.Geteuid()), method, "/v1/origins"+below, body, &all); err != nil {
+	if err := askNode(k.socket(c), method, "/v1/origins"+below, body, &all); err != nil {
 		return err
 	}
 	if k.JSON {

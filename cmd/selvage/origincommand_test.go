@@ -72,7 +72,7 @@ func TestOriginLs(t *testing.T) {
 func TestOriginTable(t *testing.T) {
 	var out bytes.Buffer
 	err := writeOrigins(&out, []originStatus{
-		{"app", origin.Status{Queued: 2, Upstreams: []origin.UpstreamStatus{
+		{"app", origin.Status{Out: true, Queued: 2, Upstreams: []origin.UpstreamStatus{
 			{Upstream: "a:80", State: origin.StateUp, Weight: 1, InFlight: 3, Latency: 0.0123, Answers: 10},
 			{Upstream: "b:80", State: origin.StateEjected, Why: "error rate: status 503", Backup: true, Answers: 7, Failures: 5},
 		}}},
@@ -83,6 +83,7 @@ func TestOriginTable(t *testing.T) {
 	want := `origin  upstream  weight  in flight  latency  answers  failures  state
 app     a:80      1       3          12.3ms   10       0         up
 app     b:80      0       0          -        7        5         ejected, backup, error rate: status 503
+app     none is left that can be expected to answer
 app     2 requests waiting
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {

@@ -28,15 +28,20 @@ func readUpstreamSet(body []byte) (s upstreamSet, problems Diagnostics) {
 func (n *node) replaceUpstreams(name string, s upstreamSet) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	config, ok := n.file.Origins[name]
+	f := *n.file
+	config, ok := f.Origins[name]
 	if !ok {
 		return fmt.Errorf("there is no origin %q", name)
 	}
 	config.URLs, config.Upstreams = s.URLs, s.Upstreams
+	f.Origins = maps.Clone(f.Origins)
+	f.Origins[name] = config
 	var problems Diagnostics
-	config.Validate(func(path, problem, hint string) {
+	report := func(path, problem, hint string) {
 		problems = append(problems, Diagnostic{Path: path, Problem: problem, Hint: hint})
-	})
+	}
+	config.Validate(report)
+	f.validateCarriage(report) // what asks the origin has to be able to use it
 	if len(problems) > 0 {
 		return problems
 	}

@@ -105,6 +105,7 @@ func TestOriginSetIsJudged(t *testing.T) {
 		{"app", `{"urls": [`, 422, []string{"errors"}},
 		{"app", `{"urls": ["http://${HOME}"]}`, 422, []string{"HOME"}},
 		{"app", `{"upstreams": [{"url": "file:///no/such/folder"}]}`, 422, []string{"upstreams[0].url"}},
+		{"app", `{"urls": ["tcp://a:1"]}`, 422, []string{"sites[0].origin"}},
 		{"app", `{"urls": ["http://a"], "upstreams": [{"url": "http://b", "weight": 3, "backup": true}]}`, 200,
 			[]string{`"upstream": "a:80"`, `"upstream": "b:80"`, `"backup": true`}},
 		{"app", `{"upstreams": [{"url": "http://c"}]}`, 200, []string{`"weight": 1`}}, // as in the file

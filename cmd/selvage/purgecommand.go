@@ -34,10 +34,10 @@ type purgeCommand struct {
 	Wait   bool   `help:"Go on trying for a minute when the node is busy, cannot write, or is not there yet."`
 	JSON   bool   `name:"json" help:"Print each answer of the node as JSON."`
 
-	Socket string `help:"Admin socket of the running node." placeholder:"PATH" xor:"node"`
-	Config string `help:"Configuration file of the running node, which says where its socket is." placeholder:"FILE" xor:"node"`
-	Server string `help:"URL of a node's admin listener, in place of the one that runs here." placeholder:"URL" xor:"node"`
-	Token  string `help:"Where the token for --server is." placeholder:"env:NAME|file:PATH"`
+	Socket string   `help:"Admin socket of the running node." placeholder:"PATH" xor:"node"`
+	Config string   `help:"Configuration file of the running node, which says where its socket is." placeholder:"FILE" xor:"node"`
+	Server []string `help:"URL of a node's admin listener, in place of the one that runs here. Of several each is asked once the one before it is done." placeholder:"URL" xor:"node" sep:"none"`
+	Token  string   `help:"Where the token for --server is." placeholder:"env:NAME|file:PATH"`
 }
 
 // waitTime is how long --wait goes on.
@@ -50,13 +50,13 @@ func (k *purgeCommand) Run(c console) error {
 	if !fromInput && reflect.DeepEqual(what.Selection, purge.Selection{}) {
 		return usageError("say what to purge: URLs, or --prefix, --glob, --tag, --host, --site or --all")
 	}
-	client, err := k.client(c.machine)
+	clients, err := k.clients(c.machine)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	t := &purgeTask{client: client, command: k, console: c, line: newProgress(c)}
+	t := &purgeTask{clients: clients, command: k, console: c, line: newProgress(c)}
 	if !fromInput {
 		return t.purge(ctx, what)
 	}
@@ -74,29 +74,31 @@ func (k *purgeCommand) request() *purge.Request {
 	}}
 }
 
-// client is for the node that is meant.
-func (k *purgeCommand) client(m machine) (*purgeClient, error) {
-	var c *purgeClient
-	switch {
-	case k.Server == "" && k.Token != "":
-		return nil, usageError("--token is for --server: the admin socket needs none")
-	case k.Server != "":
-		token, err := k.token(m)
-		if err != nil {
-			return nil, err
+// clients are for the nodes that are meant, in the order in which they are asked.
+func (k *purgeCommand) clients(m machine) (all []*purgeClient, err error) {
+	if len(k.Server) == 0 {
+		if k.Token != "" {
+			return nil, usageError("--token is for --server: the admin socket needs none")
 		}
-		c = newServerClient(k.Server, token)
-	default:
 		socket, err := k.socket(m)
 		if err != nil {
 			return nil, err
 		}
-		c = newSocketClient(socket)
+		all = append(all, newSocketClient(socket))
 	}
-	if k.Wait {
-		c.patience = waitTime
+	for _, server := range k.Server {
+		token, err := k.tokenFor(server, m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, newServerClient(server, token))
 	}
-	return c, nil
+	for _, c := range all {
+		if k.Wait {
+			c.patience = waitTime
+		}
+	}
+	return all, nil
 }
 
 func (k *purgeCommand) socket(m machine) (string, error) {
@@ -107,9 +109,9 @@ func (k *purgeCommand) socket(m machine) (string, error) {
 	return adminSocketPath(configured, m.env, os.Geteuid()), err
 }
 
-// token reads the token, and keeps it from going where others could read it.
-func (k *purgeCommand) token(m machine) (string, error) {
-	u, err := url.Parse(k.Server)
+// tokenFor reads the token, and keeps it from going where others could read it.
+func (k *purgeCommand) tokenFor(server string, m machine) (string, error) {
+	u, err := url.Parse(server)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.RawQuery != "":
 		return "", usageError("--server wants a URL such as http://127.0.0.1:9090")
@@ -127,7 +129,7 @@ func (k *purgeCommand) token(m machine) (string, error) {
 
 // purgeTask is one run of the command.
 type purgeTask struct {
-	client  *purgeClient
+	clients []*purgeClient
 	command *purgeCommand
 	console console
 	line    *progress
@@ -136,16 +138,30 @@ type purgeTask struct {
 	urls   int // of them, from standard input
 }
 
-// purge does one purge and prints what came of it.
+// purge does one purge at every node, and prints what came of it. A node is asked once those before it are done: behind one
+// that is not, it would fill up again with what was to go.
 func (t *purgeTask) purge(ctx context.Context, what *purge.Request) error {
-	answer, err := t.client.purge(ctx, what, t.command.DryRun)
-	t.line.clear()
-	if err != nil {
-		return err
+	for i, client := range t.clients {
+		if err := t.purgeAt(ctx, client, what); err != nil && i > 0 {
+			return partlyError{fmt.Errorf("%s, after %s, where it is done: %w", client.base, count(i, "node"), err)}
+		} else if err != nil {
+			return err
+		}
 	}
 	t.purges++
-	if t.command.JSON {
+	return nil
+}
+
+func (t *purgeTask) purgeAt(ctx context.Context, client *purgeClient, what *purge.Request) error {
+	answer, err := client.purge(ctx, what, t.command.DryRun)
+	t.line.clear()
+	switch {
+	case err != nil:
+		return err
+	case t.command.JSON:
 		return printJSON(t.console.out, answer)
+	case len(t.clients) > 1:
+		fmt.Fprintln(t.console.out, client.base)
 	}
 	return writeAnswer(t.console, answer)
 }

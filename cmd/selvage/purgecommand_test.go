@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -146,6 +147,40 @@ func TestPurgeVerbOverTCP(t *testing.T) {
 	wantPurge(t, exitOK, `purged  0 responses, 0 B  purge 1\n`, "", "--all", server, "--token", "env:TOKEN")
 	wantPurge(t, exitFailed, `selvage: the node answered 401 Unauthorized: the token is not known\n`, "", "--all", server, "--token", "env:WRONG")
 	wantPurge(t, exitFailed, `selvage: the node answered 404 Not Found: .*`, "", "--all", server+"/sub", "--token", "env:TOKEN")
+}
+
+// TestPurgeAtSeveralNodes: one after the other, as they are named; behind one that cannot none is asked.
+func TestPurgeAtSeveralNodes(t *testing.T) {
+	var asked []string
+	node := func(name string, status int) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			asked = append(asked, name)
+			w.WriteHeader(status)
+			io.WriteString(w, `{"number": 7, "kind": "hard", "matched": {"responses": 1, "exact": true}}`)
+		}))
+		t.Cleanup(server.Close)
+		return "--server=" + server.URL
+	}
+	shield, edge, broken := node("shield", 200), node("edge", 200), node("broken", 500)
+	for _, row := range []struct {
+		servers []string
+		code    int
+		want    string
+		asked   []string
+	}{
+		{[]string{shield, edge}, exitOK, `http://.*\npurged  1 response, 0 B  purge 7\nhttp://.*\npurged  .*\n`, []string{"shield", "edge"}},
+		{[]string{edge, shield}, exitOK, `(http://.*\npurged  .*\n){2}`, []string{"edge", "shield"}},
+		{[]string{broken, edge}, exitFailed, `selvage: the node answered 500 .*`, []string{"broken"}},
+		{[]string{shield, broken, edge}, exitPartly, `http://.*\npurged  .*\nselvage: http://.*, after 1 node, where it is done: the node answered 500 .*`,
+			[]string{"shield", "broken"}},
+		{[]string{shield, "--server=nonsense"}, exitUsage, `selvage: --server wants a URL .*`, nil},
+	} {
+		asked = nil
+		wantPurge(t, row.code, row.want, "", append([]string{"--all", "--token", "env:TOKEN"}, row.servers...)...)
+		if !slices.Equal(asked, row.asked) {
+			t.Errorf("%v: asked %v, want %v", row.servers, asked, row.asked)
+		}
+	}
 }
 
 // TestPurgeManyLines: URLs from standard input go as many at a time as one purge holds; one that makes no sense leaves those

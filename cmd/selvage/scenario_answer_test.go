@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"selvage/encode"
 )
 
 // message is what a scripted origin answers, or the body of what a scripted client asks: a programme of acts around one
@@ -24,6 +26,7 @@ type message struct {
 	conditional bool // 304 when the validators of the request match
 	ranges      bool // 206 when a range is asked for
 	noDate      bool
+	gzip        bool   // the body is sent in that coding
 	early       bool   // answer without reading the request's body
 	echo        string // "head" or "body": the request's own is the body
 	tunnel      bool   // after the head, send back whatever comes
@@ -63,11 +66,15 @@ func parseMessage(lines []scriptLine) (*message, error) {
 	for i, l := range lines {
 		if l.text == "" {
 			m.body = append(m.body, act{data: []byte(joinLines(lines[i+1:]))})
-			return m, nil
+			break
 		}
 		if err := m.parseLine(l.text); err != nil {
 			return nil, atLine(l.number, err)
 		}
+	}
+	if m.gzip {
+		m.fields = append(m.fields, fieldLine{"Content-Encoding", "gzip"})
+		m.body = []act{{data: encode.Append(nil, m.data(), encode.Gzip, encode.Best)}}
 	}
 	return m, nil
 }
@@ -103,6 +110,8 @@ func (m *message) parseLine(s string) error {
 		m.noDate = true
 	case "early":
 		m.early = true
+	case "gzip":
+		m.gzip = true
 	case "tunnel":
 		m.tunnel = true
 	case "echo head", "echo body":

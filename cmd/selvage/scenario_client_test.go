@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -34,6 +35,7 @@ type scriptedClient struct {
 
 	wire wire
 	last *exchange
+	etag string         // of the last answer that had one
 	wg   sync.WaitGroup // exchanges under way
 }
 
@@ -62,6 +64,9 @@ func (c *scriptedClient) begin(ctx context.Context, a *scriptedAsk) (*exchange, 
 			return nil, err
 		}
 		c.wire = w
+	}
+	if c.last != nil {
+		c.etag = cmp.Or(c.last.snapshot().header.Get("Etag"), c.etag)
 	}
 	x := newExchange(a)
 	c.last = x

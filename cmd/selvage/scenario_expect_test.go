@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"mime"
@@ -9,6 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+
+	"selvage/encode"
 )
 
 // expectation is one `expect` line.
@@ -54,6 +60,15 @@ func parseCheck(text string) (func(*outcome, *stage) error, error) {
 			wrong := want.check(o.body, s)
 			if wrong != nil && (!o.done || o.err != nil) {
 				return fmt.Errorf("%w; has ended: %v, %v", wrong, o.done, o.err)
+			}
+			return wrong
+		}, err
+	case "content":
+		want, err := parseBodyWant(rest)
+		return func(o *outcome, s *stage) error {
+			plain, wrong := o.content()
+			if wrong == nil {
+				wrong = want.check(plain, s)
 			}
 			return wrong
 		}, err
@@ -145,6 +160,32 @@ func (w bodyWant) check(got []byte, s *stage) error {
 		return fmt.Errorf("body = %s, want %s%s", shorten(got), shorten(want), firstDifference(got, want))
 	}
 	return nil
+}
+
+// content is the body without its coding.
+func (o *outcome) content() ([]byte, error) {
+	coding, known := encode.Named(o.header.Get("Content-Encoding"))
+	if !known {
+		return o.body, nil
+	}
+	var plain io.Reader
+	var err error
+	switch coding { // with decoders of our own: those of package encode are kept, and one of zstd belongs to its bubble
+	case encode.Gzip:
+		plain, err = gzip.NewReader(bytes.NewReader(o.body))
+	case encode.Brotli:
+		plain = brotli.NewReader(bytes.NewReader(o.body))
+	case encode.Zstd:
+		plain, err = zstd.NewReader(bytes.NewReader(o.body), zstd.WithDecoderConcurrency(1))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("content in %v: %w", coding, err)
+	}
+	body, err := io.ReadAll(plain)
+	if err != nil {
+		return nil, fmt.Errorf("content in %v: %w", coding, err)
+	}
+	return body, nil
 }
 
 func shorten(b []byte) string {

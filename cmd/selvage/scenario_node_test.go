@@ -14,6 +14,7 @@ import (
 
 	"selvage/cache"
 	"selvage/edge"
+	"selvage/encode"
 	"selvage/origin"
 	"selvage/purge"
 	"selvage/tlsmgr"
@@ -66,9 +67,11 @@ func (s *selvage) openRooms(file *File, pools map[string]edge.Pool) (err error) 
 	if s.journal, err = openJournal(file.Disk, purge.Options{Log: s.logger}); err != nil {
 		return err
 	}
+	coding := cache.Encoding{Meter: new(encode.Meter), Workshop: encode.NewWorkshop(file.Compress, nil)}
 	if s.store, err = cache.NewStore(cache.StoreConfig{
-		MaxBytes: file.Memory, Disk: file.Disk, Identity: s.journal.Identity(), HighestEpoch: s.journal.Reserved(),
+		MaxBytes: file.Memory, Encoding: coding, Disk: file.Disk, Identity: s.journal.Identity(), HighestEpoch: s.journal.Reserved(),
 	}, clock, s.journal); err != nil {
+		coding.Workshop.Close()
 		return err
 	}
 	s.guard = purge.NewGuard()

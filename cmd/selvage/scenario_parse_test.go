@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strconv"
@@ -207,9 +209,10 @@ func unescape(s string) (string, error) {
 // pattern returns bytes [start, start+n) of an endless text that says at every place which place it is: lines of sixteen
 // bytes, the offset in hex and the letter. Two bodies with different letters differ everywhere.
 func pattern(letter byte, start, n int) []byte {
-	out := make([]byte, 0, n+32)
+	out, place := make([]byte, 0, n+32), make([]byte, 8)
 	for at := start &^ 15; at < start+n; at += 16 {
-		out = fmt.Appendf(out, "%014x%c\n", at, letter)
+		binary.BigEndian.PutUint64(place, uint64(at))
+		out = append(hex.AppendEncode(out, place[1:]), letter, '\n')
 	}
 	return out[start&15:][:n]
 }

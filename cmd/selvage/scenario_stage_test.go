@@ -177,7 +177,9 @@ func (s *stage) client(name string) *scriptedClient {
 		return c
 	}
 	c := &scriptedClient{name: name, from: netip.MustParseAddr("192.0.2.1"), over: s.mode.over, network: s.network}
-	c.expand = func(text string) string { return s.expand(strings.ReplaceAll(text, "$client", name)) }
+	c.expand = func(text string) string {
+		return s.expand(strings.NewReplacer("$client", name, "$etag", c.etag).Replace(text))
+	}
 	s.clients[name] = c
 	s.names = append(s.names, name)
 	return c

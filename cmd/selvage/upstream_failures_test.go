@@ -90,6 +90,7 @@ type hurtSite struct {
 	zone      *zone
 	upstreams []*upstreamProcess
 	node      *process
+	socket    string // of its admin side
 	visitors  *patrons
 }
 
@@ -97,6 +98,7 @@ func newHurtSite(t *testing.T, binary string, kind upstreamKind) *hurtSite {
 	t.Helper()
 	s := &hurtSite{t: t}
 	g := newProgram(t, binary, "http://127.0.0.1:1", t.TempDir(), "16MiB")
+	s.socket = g.socket()
 	more := ""
 	switch kind {
 	case certified:
@@ -114,7 +116,7 @@ func newHurtSite(t *testing.T, binary string, kind upstreamKind) *hurtSite {
 	default:
 		s.startUpstreams(func(*upstreamProcess) {})
 	}
-	if err := os.WriteFile(g.config(), []byte(s.configuration(g.socket(), more)), 0o644); err != nil {
+	if err := os.WriteFile(g.config(), []byte(s.configuration(more)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	s.node = g.startReady(t)
@@ -133,7 +135,7 @@ func (s *hurtSite) startUpstreams(prepare func(*upstreamProcess)) {
 }
 
 // configuration is the node's; more is about the origin.
-func (s *hurtSite) configuration(socket, more string) string {
+func (s *hurtSite) configuration(more string) string {
 	var urls []string
 	for _, u := range s.upstreams {
 		urls = append(urls, strconv.Quote(u.url()))
@@ -152,8 +154,8 @@ origins:
     slow_start: 300ms
     timeouts: {connect: 500ms, first_byte: 500ms}
     %s
-sites: [{default: true, origin: pages}]
-`, socket, strings.Join(urls, ", "), more)
+sites: [{default: true, origin: pages, error_pages: {offline: {body: back soon}}}]
+`, s.socket, strings.Join(urls, ", "), more)
 }
 
 // upstreamFigures is what the node's metrics say of an upstream.

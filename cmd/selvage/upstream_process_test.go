@@ -53,6 +53,7 @@ func startUpstream(t *testing.T) *upstreamProcess {
 	t.Helper()
 	u := newUpstream(t)
 	u.start()
+	t.Cleanup(u.kill)
 	return u
 }
 
@@ -151,6 +152,9 @@ func obeyOrder(w http.ResponseWriter, r *http.Request, order string) {
 		}
 		c.Close()
 		return
+	}
+	if strings.HasPrefix(r.URL.Path, "/kept/") {
+		w.Header().Set("Cache-Control", "max-age=3600")
 	}
 	io.WriteString(w, bodyOf(r.URL.Path))
 }

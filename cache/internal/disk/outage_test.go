@@ -12,12 +12,13 @@ import (
 // A disk that fails now and then, in whatever it is asked for but reads, for one call or for some in a row, also at a start. Once it has recovered, the index tells what the segments tell, and nothing that was removed is there.
 func TestIndexAndSegmentsAgreeAfterOutages(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(12)
+	seeds := uint64(4)
 	if soaking() {
 		seeds = 600
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			m := &outage{t: t, dir: t.TempDir(), rng: rand.New(rand.NewPCG(seed, 11)), clock: newClock(), disk: &faulty{}, gone: map[Name]bool{}}
 			for range 4 {
 				m.live(50 + m.rng.IntN(100))

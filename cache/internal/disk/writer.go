@@ -124,7 +124,7 @@ func (w *writer) background() bool {
 func (w *writer) tick() {
 	w.t.collect()
 	w.tellDropped()
-	if w.t.now().Sub(w.synced) < syncEvery && w.t.now().After(w.synced) {
+	if since := w.t.now().Sub(w.synced); since >= 0 && since < syncEvery {
 		return
 	}
 	w.t.countGuests()

@@ -1,0 +1,305 @@
+package cache
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
+
+	"selvage/encode"
+)
+
+// text is worth encoding.
+var text = strings.Repeat("a line of a text that says much the same again and again\n", 400)
+
+// inWorkshop is inBubble for a policy that makes codings, and a workshop.
+func inWorkshop(t *testing.T, purges Purges, f func(t *testing.T, b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, purges, 4<<20)
+		b.makeCodings()
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return replyText(text, "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
+		}
+		f(t, b)
+	})
+}
+
+// makeCodings has the bench make codings, in haste and for keeps.
+func (b *bench) makeCodings() {
+	c := encode.DefaultConfig()
+	b.policy.Codings = CompileCodings(&c)
+	b.encoding = Encoding{new(encode.Meter), encode.NewWorkshop(encode.DefaultWorkshopConfig(), nil)}
+}
+
+// choose walks a request up to its representation, and reads that.
+func (b *bench) choose(path string, fields ...string) (c Choice, body string) {
+	b.t.Helper()
+	q := b.query(path, fields...)
+	o, d := b.look(q)
+	if d.Outcome != Hit {
+		a := b.fill(q, o, d.Alone)
+		if a.Err != nil {
+			b.t.Fatal(a.Err)
+		}
+		defer a.Release()
+		o = a.Object
+	}
+	return b.read(o, q)
+}
+
+// read reads what is chosen of o for q.
+func (b *bench) read(o *Object, q *Query) (c Choice, body string) {
+	b.t.Helper()
+	c = b.Choose(o, q, b.policy)
+	if c.Pending {
+		var err error
+		if c, err = b.Stream(o, b.policy, c); err != nil {
+			b.t.Fatal(err)
+		}
+		defer c.Release()
+	}
+	all, err := io.ReadAll(newFollower(c.Body, nil))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return c, b.decode(c.Coding, all)
+}
+
+// decode has decoders of its own: those of package encode are kept, and one of zstd has a channel of the bubble it was made in.
+func (b *bench) decode(coding string, body []byte) string {
+	b.t.Helper()
+	var plain io.Reader = bytes.NewReader(body)
+	var err error
+	switch coding {
+	case "gzip":
+		plain, err = gzip.NewReader(plain)
+	case "br":
+		plain = brotli.NewReader(plain)
+	case "zstd":
+		plain, err = zstd.NewReader(plain, zstd.WithDecoderConcurrency(1))
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	all, err := io.ReadAll(plain)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(all)
+}
+
+// work lets the workshop do what there is to do.
+func work() {
+	time.Sleep(time.Second)
+	synctest.Wait()
+}
+
+func TestACodingIsMadeOnceAndKept(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		for _, coding := range []string{"br", "gzip", "zstd", ""} {
+			c, body := b.choose("/a", "Accept-Encoding", coding)
+			if c.Coding != coding || body != text || c.Final != (coding == "") {
+				t.Errorf("first %q: coded %q, final %v, right %v", coding, c.Coding, c.Final, body == text)
+			}
+		}
+		work()
+		for _, coding := range []string{"br", "gzip", "zstd"} {
+			c, body := b.choose("/a", "Accept-Encoding", coding)
+			if c.Coding != coding || body != text || !c.Final || c.Pending {
+				t.Errorf("then %q: coded %q, final %v, right %v", coding, c.Coding, c.Final, body == text)
+			}
+			if got := c.Head.Get("Content-Encoding"); got != coding {
+				t.Errorf("Content-Encoding = %q, want %q", got, coding)
+			}
+		}
+		if n := b.asked.Load(); n != 1 {
+			t.Errorf("the origin was asked %d times", n)
+		}
+		for _, f := range b.encoding.Meter.Stats().Flows {
+			if f.Coding != encode.DCZ && f.Bodies != 1 {
+				t.Errorf("%v at %v was made %d times, want once", f.Coding, f.Level, f.Bodies)
+			}
+		}
+	})
+}
+
+func TestCodingsCountInMemory(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		b.choose("/a")
+		synctest.Wait()
+		b.ram.Wait()
+		plain := b.Bytes()
+		c, _ := b.choose("/a", "Accept-Encoding", "gzip")
+		work()
+		b.ram.Wait()
+		c, _ = b.choose("/a", "Accept-Encoding", "gzip")
+		if got, want := b.Bytes()-plain, c.weight(); got != want || !c.Final {
+			t.Errorf("the coding costs %d, want %d", got, want)
+		}
+	})
+}
+
+// However many clients wait for a coding, one encoder works for them, and each gets all of it.
+func TestFollowersShareAnEncoder(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			slow := &trickle{ctx: ctx, steps: []string{text[:5000], text[5000:15000], text[15000:]}, every: time.Second}
+			return reply(200, slow, -1, "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
+		}
+		var clients sync.WaitGroup
+		for i := range 12 {
+			clients.Go(func() {
+				time.Sleep(time.Duration(i) * 200 * time.Millisecond)
+				coding := []string{"br", "gzip", "zstd", ""}[i%4]
+				if c, body := b.choose("/a", "Accept-Encoding", coding); c.Coding != coding || body != text {
+					t.Errorf("client %d, who wants %q: %q, right %v", i, coding, c.Coding, body == text)
+				}
+			})
+		}
+		clients.Wait()
+		for _, f := range b.encoding.Meter.Stats().Flows {
+			if f.Level == encode.Fast && f.Coding != encode.DCZ && f.Bodies != 1 {
+				t.Errorf("%d encoders of %v", f.Bodies, f.Coding)
+			}
+		}
+		if n := b.asked.Load(); n != 1 {
+			t.Errorf("the origin was asked %d times", n)
+		}
+	})
+}
+
+// What has come of a body can be read before the next of it comes.
+func TestACodingIsFlushedInAPause(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			slow := &trickle{ctx: ctx, steps: []string{text[:5000], text[5000:]}, every: time.Minute}
+			return reply(200, slow, -1, "Cache-Control: max-age=1000", "Content-Type: text/plain"), nil
+		}
+		q := b.query("/a", "Accept-Encoding", "gzip")
+		a := b.fill(q, nil, false)
+		defer a.Release()
+		c, err := b.Stream(a.Object, b.policy, a.Object.Choose(q, b.policy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Release()
+		plain, err := encode.NewReader(newFollower(c.Body, nil), encode.Gzip, encode.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun, first := time.Now(), make([]byte, 5000)
+		if _, err := io.ReadFull(plain, first); err != nil || string(first) != text[:5000] {
+			t.Errorf("the first piece: %v", err)
+		}
+		if took := time.Since(begun); took > time.Minute+encodePause {
+			t.Errorf("it took %v", took)
+		}
+		if rest, err := io.ReadAll(plain); err != nil || string(rest) != text[5000:] {
+			t.Errorf("the rest: %v", err)
+		}
+	})
+}
+
+// What happens to an object while a coding of it is made decides whether there will be one.
+func TestWhatIsPublished(t *testing.T) {
+	for _, c := range []struct {
+		rule   string
+		happen func(b *bench, p *onePurge, o *Object)
+		want   bool
+	}{
+		{"nothing happens", func(*bench, *onePurge, *Object) {}, true},
+		{"a purge", func(_ *bench, p *onePurge, _ *Object) { p.at.Store(1) }, false},
+		{"a 304", func(b *bench, _ *onePurge, o *Object) {
+			m := *o.Meta
+			b.freshen(o.freshened(&m, o.Variant), o)
+		}, true},
+		{"another response takes its place", func(b *bench, _ *onePurge, o *Object) {
+			n := b.newObject(b.query("/a"), o.Meta, bodyOf([]byte(text)))
+			b.offer(n)
+			b.keep(n)
+		}, false},
+		{"it has to leave", func(b *bench, _ *onePurge, o *Object) { b.remove(o) }, false},
+	} {
+		p := &onePurge{}
+		inWorkshop(t, p, func(t *testing.T, b *bench) {
+			b.choose("/a")
+			synctest.Wait()
+			o, _ := b.look(b.query("/a"))
+			c.happen(b, p, o)
+			published := b.publish(o, &Representation{Coding: "br", Final: true, Body: bodyOf([]byte("coded")), sum: 1})
+			if published != c.want {
+				t.Errorf("%s: published %v, want %v", c.rule, published, c.want)
+			}
+			now, _, _ := b.Store.look(b.query("/a"), 0)
+			if c.want && (now == nil || now.made(encode.Brotli) == nil) {
+				t.Errorf("%s: there is none", c.rule)
+			}
+			if !c.want && now != nil && now.made(encode.Brotli) != nil {
+				t.Errorf("%s: there is one", c.rule)
+			}
+		})
+	}
+}
+
+// A 304 that changes fields changes them for every coding.
+func TestA304FreshensCodings(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		b.choose("/a", "Accept-Encoding", "br")
+		work()
+		time.Sleep(200 * time.Second)
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return reply(304, strings.NewReader(""), 0, "Cache-Control: max-age=100", `Etag: "v1"`, "X-New: yes"), nil
+		}
+		c, body := b.choose("/a", "Accept-Encoding", "br")
+		if !c.Final || body != text || c.Head.Get("X-New") != "yes" || c.Head.Get("Content-Encoding") != "br" {
+			t.Errorf("final %v, right %v, head %q", c.Final, body == text, c.Head.Block())
+		}
+	})
+}
+
+func TestWhatDoesNotHelpIsNotTriedAgain(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		noise := noise(4000)
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return replyText(noise, "Cache-Control: max-age=100", `Etag: "v1"`, "Content-Type: text/plain"), nil
+		}
+		b.choose("/a", "Accept-Encoding", "gzip")
+		work()
+		c, body := b.choose("/a", "Accept-Encoding", "gzip")
+		if c.Coding != "" || c.Pending || !c.AddVary || c.ETag != `"v1"` || body != noise {
+			t.Errorf("%q, pending %v, Vary %v, tag %s", c.Coding, c.Pending, c.AddVary, c.ETag)
+		}
+	})
+}
+
+// A queue that is full is asked again, but not with every request.
+func TestACodingMadeInHasteIsImprovedLater(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		full := b.encoding.Workshop
+		b.encoding.Workshop = nil
+		b.choose("/a", "Accept-Encoding", "gzip")
+		synctest.Wait()
+		b.encoding.Workshop = full
+		q := b.query("/a", "Accept-Encoding", "gzip")
+		o, _ := b.look(q)
+		c := o.Choose(q, b.policy)
+		if c.Final || c.Pending {
+			t.Fatalf("final %v, pending %v: want the one made in haste", c.Final, c.Pending)
+		}
+		b.Improve(o, b.policy, c, b.clock.Now().Mono)
+		work()
+		if c, body := b.choose("/a", "Accept-Encoding", "gzip"); !c.Final || body != text {
+			t.Errorf("final %v, right %v", c.Final, body == text)
+		}
+	})
+}
