@@ -6,11 +6,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
@@ -300,6 +302,37 @@ func TestACodingMadeInHasteIsImprovedLater(t *testing.T) {
 		work()
 		if c, body := b.choose("/a", "Accept-Encoding", "gzip"); !c.Final || body != text {
 			t.Errorf("final %v, right %v", c.Final, body == text)
+		}
+	})
+}
+
+// What waits for the workshop keeps no body from leaving memory: a queue of large ones would be many times the tier's size.
+func TestAQueueHoldsNoBodies(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		gate := make(chan struct{})
+		b.encoding.Workshop.Do("first", func(context.Context, *encode.Pace) { <-gate })
+		gone := func() weak.Pointer[Body] {
+			b.choose("/gone", "Accept-Encoding", "br")
+			b.choose("/stays", "Accept-Encoding", "br")
+			synctest.Wait()
+			o, _ := b.look(b.query("/gone"))
+			b.remove(o)
+			return weak.Make(o.Own.Body)
+		}()
+		b.ram.Wait()
+		for range 10 {
+			runtime.GC()
+		}
+		if gone.Value() != nil {
+			t.Error("the body is still there")
+		}
+		close(gate)
+		work()
+		if c, body := b.choose("/stays", "Accept-Encoding", "br"); !c.Final || body != text {
+			t.Errorf("of what stayed: final %v, right %v", c.Final, body == text)
+		}
+		if n := b.made(); n != 3 { // two in haste, one to keep
+			t.Errorf("%d codings were made, want 3", n)
 		}
 	})
 }
