@@ -336,3 +336,39 @@ func TestAQueueHoldsNoBodies(t *testing.T) {
 		}
 	})
 }
+
+// A coding of what is too large to be kept ends with its last reader, and so does the fetch: that much the same again and again
+// is small when it is encoded does not make it a body to keep.
+func TestACodingOfWhatIsNotKeptEndsWithItsReaders(t *testing.T) {
+	for _, coding := range []string{"br", "gzip", "zstd"} {
+		inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+			endless := &again{left: 64 << 20}
+			b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+				return reply(200, endless, -1, "Cache-Control: max-age=100", "Content-Type: text/plain"), nil
+			}
+			q := b.query("/a", "Accept-Encoding", coding)
+			a := b.fill(q, nil, false)
+			c, err := b.Stream(a.Object, b.policy, b.Choose(a.Object, q, b.policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Release()
+			a.Release()
+			synctest.Wait()
+			if endless.left == 0 {
+				t.Errorf("%s: the origin was read to its end for nobody", coding)
+			}
+		})
+	}
+}
+
+// again is much the same again and again.
+type again struct{ left int }
+
+func (a *again) Read(p []byte) (int, error) {
+	n := copy(p[:min(len(p), a.left)], text)
+	if a.left -= n; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}

@@ -69,7 +69,7 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	}
 	limit := min(s.max, c.MaxSize)
 	p := &pump{
-		store: s, body: body, from: s.coder(o, key.coding, own), limit: limit, most: limit,
+		store: s, body: body, of: key.own, from: s.coder(o, key.coding, own), limit: limit, most: limit,
 		budget: s.budget, reserved: s.entry(),
 	}
 	p.run()
