@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -371,4 +372,33 @@ func (a *again) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	return n, nil
+}
+
+// However many bodies come slowly at once, encoders do not take all memory: what finds no room goes out plain, and the room comes
+// back.
+func TestEncodersThatWorkAtOnceAreBounded(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			slow := &trickle{ctx: ctx, steps: []string{text}, every: time.Second}
+			return reply(200, slow, -1, "Cache-Control: max-age=100", "Content-Type: text/plain"), nil
+		}
+		for n := range fewestEncoders + 2 {
+			q := b.query("/"+strconv.Itoa(n), "Accept-Encoding", "br")
+			a := b.fill(q, nil, false)
+			c, err := b.Stream(a.Object, b.policy, b.Choose(a.Object, q, b.policy))
+			if want := n < fewestEncoders; err != nil || (c.Coding == "br") != want || c.Pending {
+				t.Errorf("%d. body: coding %q, pending %v, error %v; want coded: %v", n, c.Coding, c.Pending, err, want)
+			}
+			c.Release()
+			a.Release()
+		}
+		work()
+		work()
+		if n := b.encoding.Meter.Stats().LeftPlain; n != 2 {
+			t.Errorf("%d were left plain, want 2", n)
+		}
+		if !b.encoders.TryAcquire(fewestEncoders) {
+			t.Error("the room has not come back")
+		}
+	})
 }
