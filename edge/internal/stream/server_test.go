@@ -102,6 +102,57 @@ func TestByName(t *testing.T) {
 	}
 }
 
+// TestBurstBehindHeader: what came in one burst with a proxy's header and the hello reaches the upstream, such as early data
+// (RFC 8446, section 2.3), however much of it was looked at.
+func TestBurstBehindHeader(t *testing.T) {
+	burst := string(helloOf(t, &tls.Config{ServerName: "www.example"})) + strings.Repeat("early", 500)
+	heard := make(chan string, 1)
+	pool := upstreams(t, func(c *net.TCPConn) {
+		all, _ := io.ReadAll(c)
+		heard <- string(all)
+	})
+	for who, serve := range map[string]func(r *rig, c *proxied) error{
+		"here": func(r *rig, c *proxied) error {
+			r.takePlace(1)
+			r.begin(c)
+			return nil
+		},
+		"by another server": func(r *rig, c *proxied) error {
+			name, read, err := ReadHello(c)
+			r.Adopt(c, name, read)
+			return err
+		},
+	} {
+		r, l := newRig(t, pool, func(c *Config) { c.ByName = true }), listen(t)
+		client := dial(t, l.Addr().String())
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, client, "and more")
+		client.CloseWrite()
+		if err := serve(r, &proxied{c, strings.NewReader(burst)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-heard; got != burst+"and more" {
+			t.Errorf("read %s: the upstream heard %d bytes, want %d", who, len(got), len(burst+"and more"))
+		}
+	}
+}
+
+// proxied is a connection of which something came with a header.
+type proxied struct {
+	net.Conn
+	rest *strings.Reader
+}
+
+func (p *proxied) Read(b []byte) (int, error) { return p.rest.Read(b) }
+
+func (p *proxied) Below() (net.Conn, []byte) {
+	rest, _ := io.ReadAll(p.rest)
+	return p.Conn, rest
+}
+
 // TestAdopt: what another server has accepted goes the same way, within the same bound, and is waited for.
 func TestAdopt(t *testing.T) {
 	r, l := newRig(t, upstreams(t, echo), func(c *Config) { c.ByName, c.MaxConns = true, 1 }), listen(t)
