@@ -12,7 +12,7 @@ import (
 // readSize is how much a conn reads at once, unless more is asked for.
 const readSize = 16 << 10
 
-// conn is an HTTP/1 connection below http.Transport (and above TLS) that holds the upstream to strict framing.
+// conn is an HTTP/1 connection below http.Transport (and above TLS), or below a link, that holds the upstream to strict framing.
 //
 // A burst of bytes is handed up only when all of it keeps the rules: of an overlong answer the end is never seen. Requests are
 // strictly one after the other, so at most one exchange is in flight.
@@ -21,7 +21,7 @@ type conn struct {
 	upstream string
 	wire     *wire // below TLS; nil without
 
-	// Owned by whoever reads: http.Transport's read loop, or the reader of a body while that waits.
+	// Owned by whoever reads: http.Transport's read loop, or the reader of a body while that waits; of a link, whoever has it.
 	buf   []byte
 	ready []byte // checked, not handed up yet: of buf, or of the reader's own bytes within one Read
 

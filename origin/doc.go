@@ -8,8 +8,8 @@
 //
 //   - Pool: the upstreams of one origin, and the balancer that picks among those that may be asked.
 //   - choice: an upstream at one moment. The policies are pure functions over choices.
-//   - upstream: one server, the http.Transports and links that keep connections to it, its load and its pace. A directory is one that is
-//     a folder of this machine.
+//   - upstream: one server, the http.Transports and links that keep connections to it, its load and its pace. A directory is
+//     one that is a folder of this machine.
 //   - health: what is believed of an upstream. Its checker and its outliers say so: what is asked of it on purpose, and how it
 //     answers requests. Its breaker keeps requests away whatever becomes of them. A pool of which none is well is out.
 //   - addresses: those that an upstream's name stands for; service: the upstreams that SRV records name. Both follow their
