@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -127,21 +128,30 @@ func (c *StreamConfig) validateShared(l *ListenerConfig, sites []SiteConfig, p p
 	if len(c.ProxyProtocol) > 0 {
 		p("proxy_protocol", "is the listener's to say", "proxy_protocol of the listener")
 	}
-	taken := map[string]int{}
-	for i, s := range sites {
-		for _, host := range s.Hosts {
-			if name, wildcard, err := parseHost(host); err == nil && !wildcard {
-				taken[name] = i
-			}
-		}
-	}
 	for i, r := range c.Routes {
 		for j, host := range r.Hosts {
-			if site, ok := taken[hostName(host)]; ok {
-				p(fmt.Sprintf("routes[%d].hosts[%d]", i, j), fmt.Sprintf("%q is a host of sites[%d], which nobody could reach", host, site), "")
+			at := fmt.Sprintf("routes[%d].hosts[%d]", i, j)
+			if site, name := swallowed(host, sites); name != "" {
+				p(at, fmt.Sprintf("%q takes %q of sites[%d], which nobody could reach", host, name, site), "the names of the stream, one by one")
 			}
 		}
 	}
+}
+
+// swallowed returns the first host of a site that a route's would take away from it, "" for none.
+func swallowed(route string, sites []SiteConfig) (site int, host string) {
+	taken, star, err := parseHost(route)
+	if err != nil {
+		return 0, ""
+	}
+	for i, s := range sites {
+		for _, host := range s.Hosts {
+			if name, _, err := parseHost(host); err == nil && (name == taken || star && strings.HasSuffix(name, taken)) {
+				return i, host
+			}
+		}
+	}
+	return 0, ""
 }
 
 func (t StreamTimeouts) validate(p problems) {
