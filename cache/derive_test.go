@@ -402,3 +402,25 @@ func TestEncodersThatWorkAtOnceAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// A fault of an encoder ends the body that it makes, and neither the process nor its input.
+func TestAFaultOfACoderEndsItsBody(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		own := newBody(-1)
+		from := newFollower(own, nil)
+		body := newBody(-1)
+		p := &pump{store: b.Store, body: body, from: &guarded{ReadCloser: faulty{}, from: from}, limit: 1 << 20, most: 1 << 20, budget: b.budget}
+		p.run()
+		if _, err := io.ReadAll(newFollower(body, nil)); err == nil || body.Complete() {
+			t.Errorf("error %v, complete %v; want a body that has failed", err, body.Complete())
+		}
+		if own.readers != 1 { // who asked for it
+			t.Errorf("the input has %d readers, want 1", own.readers)
+		}
+	})
+}
+
+type faulty struct{}
+
+func (faulty) Read([]byte) (int, error) { panic("index out of range") }
+func (faulty) Close() error             { panic("used again") }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"sync"
 	"time"
@@ -133,6 +134,38 @@ func (s *Store) leave(key streamKey, body *Body) {
 // coder returns o's content in a coding, as it comes.
 func (s *Store) coder(o *Object, coding encode.Coding, length int64) io.ReadCloser {
 	from := newFollower(o.Own.Body, s.ctx.Done())
+	return &guarded{ReadCloser: s.machine(o, coding, length, from), from: from}
+}
+
+// guarded turns a fault of an encoder or a decoder, which work on bytes from anywhere, into the end of the body they make. The
+// machine is not used again.
+type guarded struct {
+	io.ReadCloser
+	from   *follower
+	broken bool
+}
+
+// Read implements io.Reader.
+func (g *guarded) Read(p []byte) (n int, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			g.broken = true
+			n, err = 0, fmt.Errorf("content coding: %v", fault)
+		}
+	}()
+	return g.ReadCloser.Read(p)
+}
+
+// Close implements io.Closer.
+func (g *guarded) Close() error {
+	if g.broken {
+		return g.from.Close()
+	}
+	return g.ReadCloser.Close()
+}
+
+// machine returns what reads from in one form and gives it in another.
+func (s *Store) machine(o *Object, coding encode.Coding, length int64, from *follower) io.ReadCloser {
 	if coding != encode.Identity {
 		e := &encoder{from: from}
 		e.to = s.encoding.Meter.NewWriter(&e.out, coding, encode.Fast, length)
