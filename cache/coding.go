@@ -42,7 +42,7 @@ func (o *codingOffer) add(line string) {
 		for params != "" && ok {
 			var param string
 			param, params, _ = strings.Cut(params, ";")
-			if key, value, _ := strings.Cut(trimOWS(param), "="); sameToken(key, "q") {
+			if key, value, _ := strings.Cut(trimOWS(param), "="); sameToken(trimOWS(key), "q") {
 				weight, ok = parseWeight(value)
 			}
 		}

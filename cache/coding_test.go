@@ -25,6 +25,7 @@ func TestAcceptEncoding(t *testing.T) {
 		{"a weight of 0 is not acceptable", []string{"gzip;q=0, br"}, Brotli, "br"},
 		{"0.000 is 0", []string{"gzip;q=0.000, zstd;q=0.001"}, Zstd, "zstd"},
 		{"spaces around the weight", []string{"gzip ; q=0 , br\t;\tq=1"}, Brotli, "br"},
+		{"and around its name, where none may be: a refusal all the same", []string{"gzip; q =0, br;q =0.5"}, Brotli, "br"},
 		{"Q is q", []string{"gzip;Q=0"}, 0, ""},
 		{"* is every coding not listed", []string{"*"}, Brotli | Gzip | Zstd, "br, gzip, zstd"},
 		{"* leaves what is listed alone", []string{"gzip;q=0, *"}, Brotli | Zstd, "br, zstd"},

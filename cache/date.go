@@ -19,6 +19,14 @@ func parseDate(s string) (time.Time, bool) {
 	if s == "" { // as most are; time.Parse would make an error of it for every layout
 		return time.Time{}, false
 	}
+	if t, ok := parseFixdate(s); ok {
+		return t, true
+	}
+	return parseAnyDate(s)
+}
+
+// parseAnyDate is parseDate without the short way.
+func parseAnyDate(s string) (time.Time, bool) {
 	for _, layout := range dateLayouts {
 		t, err := time.Parse(layout, strings.ToUpper(s))
 		// time.Parse takes more spaces, fewer digits and fractions of seconds, so what it read is written out again.
@@ -27,6 +35,39 @@ func parseDate(s string) (time.Time, bool) {
 		}
 	}
 	return time.Time{}, false
+}
+
+// The names in an IMF-fixdate.
+const (
+	dayNames   = "Mon Tue Wed Thu Fri Sat Sun "
+	monthNames = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec "
+)
+
+// parseFixdate reads what nearly all senders write, an IMF-fixdate in its usual letters (RFC 9110, section 5.6.7), for a tenth of
+// what time.Parse takes. False: it may be a date all the same.
+func parseFixdate(s string) (t time.Time, ok bool) {
+	const like = "Mon, 02 Jan 2006 15:04:05 GMT"
+	if len(s) != len(like) || s[3:5] != ", " || s[7] != ' ' || s[11] != ' ' || s[16] != ' ' || s[19] != ':' || s[22] != ':' ||
+		s[25:] != " GMT" || strings.IndexByte(s[8:11], ' ') >= 0 {
+		return t, false
+	}
+	day, month := strings.Index(dayNames, s[:3]+" "), strings.Index(monthNames, s[8:12])
+	date, okDate := twoDigits(s[5:7])
+	century, okCentury := twoDigits(s[12:14])
+	year, okYear := twoDigits(s[14:16])
+	hour, okHour := twoDigits(s[17:19])
+	minute, okMinute := twoDigits(s[20:22])
+	second, okSecond := twoDigits(s[23:25])
+	if day < 0 || month < 0 || !okDate || !okCentury || !okYear || !okHour || !okMinute || !okSecond {
+		return t, false
+	}
+	t = time.Date(100*century+year, time.Month(month/4+1), date, hour, minute, second, 0, time.UTC)
+	return t, t.Day() == date && hour < 24 && minute < 60 && second < 60
+}
+
+func twoDigits(s string) (n int, ok bool) {
+	tens, ones := s[0]-'0', s[1]-'0'
+	return int(tens)*10 + int(ones), tens <= 9 && ones <= 9
 }
 
 // formatDate writes an IMF-fixdate, the only form a sender may generate.

@@ -69,6 +69,9 @@ func FuzzDate(f *testing.F) {
 	f.Add("Sun Nov  6 08:49:37 1994")
 	f.Fuzz(func(t *testing.T, s string) {
 		date, ok := parseDate(s)
+		if slow, slowOK := parseAnyDate(s); slowOK != ok || !slow.Equal(date) {
+			t.Fatalf("parseDate(%q) = %v, %t, the long way %v, %t", s, date, ok, slow, slowOK)
+		}
 		if !ok {
 			return
 		}

@@ -14,11 +14,11 @@ import (
 const sumLength = 11
 
 // codedTag returns the tag of coded content whose plain, or once coded, form has the tag own. From a weak one, or none, no
-// strong one can be made.
+// strong one can be made; nor from one without quotes, which has no place for what would tell it from the origin's.
 func codedTag(own, coding string, sum uint64) string {
 	opaque, ok := strings.CutSuffix(own, `"`)
 	if !ok || !strings.HasPrefix(opaque, `"`) {
-		return own
+		return weakTag(own)
 	}
 	var raw [8]byte
 	binary.BigEndian.PutUint64(raw[:], sum)

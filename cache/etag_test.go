@@ -11,8 +11,8 @@ func TestCodedTag(t *testing.T) {
 		{"an empty one", `""`, `"~br~AAAAAAAAAAE"`},
 		{"8.8.1: a weak one cannot be made strong", `W/"v1"`, `W/"v1"`},
 		{"none", "", ""},
-		{"one that is malformed", "v1", "v1"},
-		{"half a tag", `"`, `"`},
+		{"one that is malformed: two sequences of bytes would have it", "v1", "W/v1"},
+		{"half a tag", `"`, `W/"`},
 	} {
 		if got := codedTag(c.own, "br", 1); got != c.want {
 			t.Errorf("%s: %q: %q, want %q", c.rule, c.own, got, c.want)

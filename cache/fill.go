@@ -177,6 +177,9 @@ func (s *Store) entry() int64 { return min(firstChunk, s.max) }
 
 // enter waits for that room.
 func (s *Store) enter() bool {
+	if s.budget.TryAcquire(s.entry()) {
+		return true
+	}
 	ctx, cancel := context.WithTimeout(s.ctx, budgetWait)
 	defer cancel()
 	return s.budget.Acquire(ctx, s.entry()) == nil

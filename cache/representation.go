@@ -92,13 +92,16 @@ func (c *Codings) want(q *Query, o *Object) (coding encode.Coding, varies bool) 
 	if c == nil || m.NoTransform { // RFC 9110, section 7.7
 		return 0, false
 	}
+	length, known := o.Own.Body.Length()
+	if !known {
+		length = -1
+	}
+	if length == 0 { // whatever its coding is said to be
+		return 0, false
+	}
 	own, known := encode.Named(m.Coding)
 	if m.Coding == "" {
-		length, known := o.Own.Body.Length()
-		if !known {
-			length = -1
-		}
-		if length == 0 || length > c.MaxSize || !c.Wants(m.Head.Get("Content-Type"), length) {
+		if length > c.MaxSize || !c.Wants(m.Head.Get("Content-Type"), length) {
 			return 0, false
 		}
 		if q.Control.NoTransform { // RFC 9111, section 5.2.1.6
@@ -199,7 +202,7 @@ func (c *Codings) ForOnce(q *Query, status int, h http.Header, length int64) (co
 	secret := q.Present&(HasAuthorization|HasCookie) != 0
 	switch {
 	case c == nil, status == http.StatusPartialContent, len(h["Content-Encoding"]) > 0, noTransform(h),
-		!c.Wants(h.Get("Content-Type"), length), !c.Streams(len(h["Set-Cookie"]) > 0, secret):
+		length > c.MaxSize, !c.Wants(h.Get("Content-Type"), length), !c.Streams(len(h["Set-Cookie"]) > 0, secret):
 		return encode.Identity, false
 	case q.Control.NoTransform:
 		return encode.Identity, true

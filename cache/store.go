@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"selvage/cache/internal/ram"
+	"selvage/encode"
 )
 
 // StoreConfig sizes a Store.
@@ -53,7 +54,8 @@ type Store struct {
 
 	encoding Encoding
 	coding   streams
-	holding  [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
+	encoders *semaphore.Weighted // those that work while clients wait
+	holding  [64]sync.Mutex      // by hash: what is placed in the table and what the tier is told stay in step
 
 	ctx    context.Context // of all fills
 	cancel context.CancelFunc
@@ -76,6 +78,7 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 
 		encoding: c.Encoding,
 		coding:   streams{running: make(map[streamKey]*Body)},
+		encoders: semaphore.NewWeighted(max(fewestEncoders, c.MaxBytes/4/encode.FastRoom)),
 
 		diskWanted: c.Disk.Path != "",
 	}

@@ -61,6 +61,12 @@ func (b *body) setGap(gap time.Duration) {
 
 func (b *body) exchange() *exchange { return b.x }
 
+// arrived reports whether the whole body is known to be here, so that no Read of it waits.
+func (b *body) arrived() bool {
+	below, ok := b.ReadCloser.(*linkBody)
+	return ok && (below.over.Load() || below.link.arrived())
+}
+
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.read(p)
 	if err == io.EOF {
@@ -71,9 +77,11 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) read(p []byte) (int, error) {
-	b.x.await(forBody)
+	if !b.arrived() {
+		b.x.await(forBody)
+		defer b.x.rest(forBody)
+	}
 	n, err := b.ReadCloser.Read(p)
-	b.x.rest(forBody)
 	if err != nil && err != io.EOF {
 		err = b.x.reason(err)
 		b.x.judgeError(err)

@@ -105,7 +105,7 @@ func (u *upstream) send(r *http.Request, x *exchange) (*http.Response, error) {
 		x.takeOver()
 		return u.folder.RoundTrip(r)
 	}
-	return u.transports.Load().of(r).RoundTrip(r)
+	return u.transports.Load().send(r, x)
 }
 
 // isErrorStatus reports whether a status says that the upstream is at fault, rather than the request (RFC 5861, section 4).
@@ -119,7 +119,7 @@ func isErrorStatus(status int) bool {
 
 // outgoing is r for this upstream. Nothing is added that r does not have, but by the origin's rules.
 func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
-	out := r.WithContext(x.traced())
+	out := r.WithContext(x.ctx)
 	out.URL = u.pool.rules.target(u, r.URL)
 	out.GetBody = nil // a body is never sent twice
 	if hasBody(r) {

@@ -200,6 +200,8 @@ func testStreamUpstreamDies(t *testing.T, binary string) {
 	const conns = 500
 	needDescriptors(t, 3*conns)
 	a, b := startUpstream(t), startUpstream(t)
+	t.Cleanup(a.kill) // and so they are kept: one that nobody holds is collected, and its process ends with its orders
+	t.Cleanup(b.kill)
 	n := startStreams(t, binary, a.address(), b.address())
 	talk := func(c net.Conn) error { // upstreams of this test speak HTTP, which is only bytes here
 		c.SetDeadline(time.Now().Add(longEnough))
