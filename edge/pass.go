@@ -17,6 +17,11 @@ import (
 // that the cache would have asked for.
 func (x *exchange) pass(normalised bool) {
 	x.res.HasTTL, x.lent = false, true
+	if x.reach() == cache.Frozen { // since it was decided, or for a range of what another has asked for
+		x.decided(cache.Decision{Outcome: cache.Refuse, Reason: cache.SiteFrozen})
+		x.failUnasked()
+		return
+	}
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	resp, err := x.forward(ctx, normalised)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -24,7 +25,17 @@ type machine struct {
 }
 
 func thisMachine() machine {
-	return machine{env: os.LookupEnv, read: os.ReadFile, glob: filepath.Glob, memoryLimit: limitMemory()}
+	return machine{env: os.LookupEnv, read: readBounded, glob: filepath.Glob, memoryLimit: limitMemory()}
+}
+
+// readBounded reads a file, but of one that is too large no more than shows it: the name may be that of a disk image.
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 }
 
 // secret reads what the configuration only points at: env:NAME or file:/path. Its errors do not hold what was configured: it

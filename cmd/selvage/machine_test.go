@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -94,5 +97,21 @@ func TestDescriptorLimitIsRaised(t *testing.T) {
 	}
 	if limit.Cur != limit.Max && limit.Cur < 10240 { // macOS stops at kern.maxfilesperproc, OPEN_MAX at the least
 		t.Errorf("descriptor limit = %d, want the hard limit of %d", limit.Cur, limit.Max)
+	}
+}
+
+// TestReadBounded: a file is read whole, and a huge one only as far as to see that.
+func TestReadBounded(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	for _, tt := range []struct{ size, want int64 }{{0, 0}, {10, 10}, {maxFileBytes, maxFileBytes}, {1 << 33, maxFileBytes + 1}} {
+		if err := errors.Join(os.WriteFile(name, nil, 0o600), os.Truncate(name, tt.size)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readBounded(name); int64(len(got)) != tt.want || err != nil {
+			t.Errorf("of %d bytes: read %d (%v), want %d", tt.size, len(got), err, tt.want)
+		}
+	}
+	if _, err := readBounded(name + "-missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -217,20 +218,21 @@ func testStreamUpstreamDies(t *testing.T, binary string) {
 		}
 		return nil
 	}
-	dial := func() net.Conn {
+	dial := func(when string) net.Conn {
 		c, err := net.Dial("tcp", n.echo)
 		if err == nil {
 			err = talk(c)
 		}
 		if err != nil {
-			t.Fatalf("a new connection: %v", err)
+			refused := slices.DeleteFunc(strings.SplitAfter(n.said.String(), "\n"), func(line string) bool { return !strings.Contains(line, `"error":`) })
+			t.Fatalf("a new connection %s: %v\n%s", when, err, strings.Join(refused, ""))
 		}
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
 	var open []net.Conn
 	for range conns {
-		open = append(open, dial())
+		open = append(open, dial("while both live"))
 	}
 	a.kill()
 	alive := 0
@@ -243,7 +245,7 @@ func testStreamUpstreamDies(t *testing.T, binary string) {
 		t.Errorf("%d of %d connections live on, want half", alive, conns)
 	}
 	for range conns {
-		dial()
+		dial("when one is dead")
 	}
 	n.healthy()
 }
