@@ -51,9 +51,10 @@ type Store struct {
 	markers    *memos              // hit-for-miss, by the key's hash
 	trouble    *memos              // failed fetches, by variantHash
 
-	encoding Encoding
-	coding   streams
-	holding  [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
+	encoding     Encoding
+	coding       streams
+	dictionaries dictionaries
+	holding      [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
 
 	ctx    context.Context // of all fills
 	cancel context.CancelFunc
@@ -74,8 +75,9 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 		markers: newMemos(1 << 16),
 		trouble: newMemos(1 << 16),
 
-		encoding: c.Encoding,
-		coding:   streams{running: make(map[streamKey]*Body)},
+		encoding:     c.Encoding,
+		coding:       streams{running: make(map[streamKey]*Body)},
+		dictionaries: dictionaries{families: make(map[family][]*dictionary)},
 
 		diskWanted: c.Disk.Path != "",
 	}
