@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"weak"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -40,13 +41,14 @@ func (s *Store) delta(o *Object, q *Query, u *dictionaryUse) *Representation {
 	if r := o.deltaTo(h); r != nil {
 		return r.orNothing()
 	}
-	s.encoding.Workshop.Do(deltaKey{o.Own.Body, h}, func(context.Context, *encode.Pace) { s.makeDelta(o, u, d) })
+	later := s.later(o)
+	s.encoding.Workshop.Do(comparison{weak.Make(o.Own.Body), h}, func(context.Context, *encode.Pace) { s.makeDelta(later(), u, d) })
 	return nil
 }
 
-// deltaKey names the job.
-type deltaKey struct {
-	own *Body
+// comparison names the making of a delta.
+type comparison struct {
+	own weak.Pointer[Body]
 	old encode.Hash
 }
 
@@ -105,9 +107,9 @@ func (q *Query) isOpaque() bool {
 	return mode == "no-cors" && known && site != "same-origin"
 }
 
-// makeDelta adds to o what tells it from d. Of what does not help nothing but that is kept.
+// makeDelta adds to o, if that is still there, what tells it from d. Of what does not help nothing but that is kept.
 func (s *Store) makeDelta(o *Object, u *dictionaryUse, d *dictionary) {
-	if !s.wanted(o) {
+	if o == nil {
 		return
 	}
 	old, ok := s.dictionaryContent(d)
@@ -122,7 +124,7 @@ func (s *Store) makeDelta(o *Object, u *dictionaryUse, d *dictionary) {
 	r := &Representation{Coding: encode.DCZ.String(), Final: true, Of: d.hash}
 	if encode.CanDelta(int64(len(old)), int64(len(plain))) {
 		delta := s.encoding.Meter.AppendDelta(nil, plain, old, d.hash, encode.Best)
-		if encode.Helps(int64(len(plain)), int64(len(delta))) && int64(len(delta)) < s.smallest(o) {
+		if encode.Helps(int64(len(plain)), int64(len(delta))) && int64(len(delta)) < o.smallest() {
 			r.Body, r.sum = bodyOf(slices.Clone(delta)), xxhash.Sum64(delta)
 		}
 	}
@@ -130,11 +132,8 @@ func (s *Store) makeDelta(o *Object, u *dictionaryUse, d *dictionary) {
 }
 
 // smallest is the length of o in the best of the codings that are kept.
-func (s *Store) smallest(o *Object) int64 {
+func (o *Object) smallest() int64 {
 	least, _ := o.Own.Body.Length()
-	if now := s.storedAs(o); now != nil {
-		o = now
-	}
 	for _, r := range o.Derived {
 		if r.Final && r.Body != nil && !r.isDelta() {
 			least = min(least, r.Body.length)

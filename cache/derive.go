@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -47,16 +48,38 @@ func (s *Store) improve(o *Object, c *Codings, coding encode.Coding) {
 	if s.encoding.Workshop == nil || !known || !c.Keeps(length) {
 		return
 	}
-	s.encoding.Workshop.Do(streamKey{o.Own.Body, coding}, func(ctx context.Context, pace *encode.Pace) {
-		s.derive(ctx, o, coding, pace)
+	later := s.later(o)
+	s.encoding.Workshop.Do(errand{weak.Make(o.Own.Body), coding}, func(ctx context.Context, pace *encode.Pace) {
+		if o := later(); o != nil {
+			s.derive(ctx, o, coding, pace)
+		}
 	})
+}
+
+// errand names a coding that is to be made of a body, if that is still there by then.
+type errand struct {
+	own    weak.Pointer[Body]
+	coding encode.Coding
+}
+
+// later returns a function that finds o again, or what a 304 has made of it, as long as it may be of use. What waits in the
+// workshop's queue holds no body by that: memory lets go of what it likes, however long the queue is.
+func (s *Store) later(o *Object) func() *Object {
+	find := func() *Object { return o }
+	if o.Own.Body.below == nil {
+		hash, key, variant, own := o.Hash, o.Key, o.Variant, weak.Make(o.Own.Body)
+		find = func() *Object { return s.storedAs(hash, key, variant, own.Value()) }
+	}
+	return func() *Object {
+		if o := find(); o != nil && o.Verdict(s.purges, s.purges.Applied()) != Hard {
+			return o
+		}
+		return nil
+	}
 }
 
 // derive makes the coding of o that is kept. Of what does not help nothing but that is kept.
 func (s *Store) derive(ctx context.Context, o *Object, coding encode.Coding, pace *encode.Pace) {
-	if !s.wanted(o) {
-		return
-	}
 	plain, err := o.Own.Body.whole(s.ctx.Done())
 	if err != nil {
 		return // of the disk, or the end
@@ -79,15 +102,9 @@ func (s *Store) keepCoded(o *Object, r *Representation) {
 	}
 }
 
-// wanted reports whether what is made of o could still be of use.
-func (s *Store) wanted(o *Object) bool {
-	return o.Verdict(s.purges, s.purges.Applied()) != Hard && (o.Own.Body.below != nil || s.storedAs(o) != nil)
-}
-
-// storedAs returns what memory has of o by now, or nil: it may have been freshened since, but its body has to be the same.
-func (s *Store) storedAs(o *Object) *Object {
-	set := s.table.find(o.Hash, o.Key)
-	if now := set.get(o.Variant).stored; now != nil && now.Own.Body == o.Own.Body {
+// storedAs returns what memory has under a name, or nil: it may have been freshened since, but its body has to be that one.
+func (s *Store) storedAs(hash uint64, key, variant string, own *Body) *Object {
+	if now := s.table.find(hash, key).get(variant).stored; now != nil && now.Own.Body == own {
 		return now
 	}
 	return nil

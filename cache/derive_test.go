@@ -6,11 +6,14 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
@@ -139,10 +142,10 @@ func TestCodingsCountInMemory(t *testing.T) {
 		synctest.Wait()
 		b.ram.Wait()
 		plain := b.Bytes()
-		c, _ := b.choose("/a", "Accept-Encoding", "gzip")
+		b.choose("/a", "Accept-Encoding", "gzip")
 		work()
 		b.ram.Wait()
-		c, _ = b.choose("/a", "Accept-Encoding", "gzip")
+		c, _ := b.choose("/a", "Accept-Encoding", "gzip")
 		if got, want := b.Bytes()-plain, c.weight(); got != want || !c.Final {
 			t.Errorf("the coding costs %d, want %d", got, want)
 		}
@@ -300,6 +303,102 @@ func TestACodingMadeInHasteIsImprovedLater(t *testing.T) {
 		work()
 		if c, body := b.choose("/a", "Accept-Encoding", "gzip"); !c.Final || body != text {
 			t.Errorf("final %v, right %v", c.Final, body == text)
+		}
+	})
+}
+
+// What waits for the workshop keeps no body from leaving memory: a queue of large ones would be many times the tier's size.
+func TestAQueueHoldsNoBodies(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		gate := make(chan struct{})
+		b.encoding.Workshop.Do("first", func(context.Context, *encode.Pace) { <-gate })
+		gone := func() weak.Pointer[Body] {
+			b.choose("/gone", "Accept-Encoding", "br")
+			b.choose("/stays", "Accept-Encoding", "br")
+			synctest.Wait()
+			o, _ := b.look(b.query("/gone"))
+			b.remove(o)
+			return weak.Make(o.Own.Body)
+		}()
+		b.ram.Wait()
+		for range 10 {
+			runtime.GC()
+		}
+		if gone.Value() != nil {
+			t.Error("the body is still there")
+		}
+		close(gate)
+		work()
+		if c, body := b.choose("/stays", "Accept-Encoding", "br"); !c.Final || body != text {
+			t.Errorf("of what stayed: final %v, right %v", c.Final, body == text)
+		}
+		if n := b.made(); n != 3 { // two in haste, one to keep
+			t.Errorf("%d codings were made, want 3", n)
+		}
+	})
+}
+
+// A coding of what is too large to be kept ends with its last reader, and so does the fetch: that much the same again and again
+// is small when it is encoded does not make it a body to keep.
+func TestACodingOfWhatIsNotKeptEndsWithItsReaders(t *testing.T) {
+	for _, coding := range []string{"br", "gzip", "zstd"} {
+		inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+			endless := &again{left: 64 << 20}
+			b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+				return reply(200, endless, -1, "Cache-Control: max-age=100", "Content-Type: text/plain"), nil
+			}
+			q := b.query("/a", "Accept-Encoding", coding)
+			a := b.fill(q, nil, false)
+			c, err := b.Stream(a.Object, b.policy, b.Choose(a.Object, q, b.policy))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Release()
+			a.Release()
+			synctest.Wait()
+			if endless.left == 0 {
+				t.Errorf("%s: the origin was read to its end for nobody", coding)
+			}
+		})
+	}
+}
+
+// again is much the same again and again.
+type again struct{ left int }
+
+func (a *again) Read(p []byte) (int, error) {
+	n := copy(p[:min(len(p), a.left)], text)
+	if a.left -= n; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+// However many bodies come slowly at once, encoders do not take all memory: what finds no room goes out plain, and the room comes
+// back.
+func TestEncodersThatWorkAtOnceAreBounded(t *testing.T) {
+	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
+			slow := &trickle{ctx: ctx, steps: []string{text}, every: time.Second}
+			return reply(200, slow, -1, "Cache-Control: max-age=100", "Content-Type: text/plain"), nil
+		}
+		for n := range fewestEncoders + 2 {
+			q := b.query("/"+strconv.Itoa(n), "Accept-Encoding", "br")
+			a := b.fill(q, nil, false)
+			c, err := b.Stream(a.Object, b.policy, b.Choose(a.Object, q, b.policy))
+			if want := n < fewestEncoders; err != nil || (c.Coding == "br") != want || c.Pending {
+				t.Errorf("%d. body: coding %q, pending %v, error %v; want coded: %v", n, c.Coding, c.Pending, err, want)
+			}
+			c.Release()
+			a.Release()
+		}
+		work()
+		work()
+		if n := b.encoding.Meter.Stats().LeftPlain; n != 2 {
+			t.Errorf("%d were left plain, want 2", n)
+		}
+		if !b.encoders.TryAcquire(fewestEncoders) {
+			t.Error("the room has not come back")
 		}
 	})
 }

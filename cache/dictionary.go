@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"selvage/encode"
 )
@@ -90,24 +91,35 @@ func (s *Store) Learn(o *Object, c Choice, now Instant) {
 	if length, _ := o.Own.Body.Length(); length > u.of.MaxSize || len(o.Key) > maxDictionaryKey {
 		return
 	}
-	if !s.encoding.Workshop.Do(learnKey{o.Own.Body}, func(ctx context.Context, _ *encode.Pace) { s.learn(ctx, o, u) }) {
+	settled, later := o.settled, s.later(o)
+	if !s.encoding.Workshop.Do(lesson{weak.Make(o.Own.Body)}, func(ctx context.Context, _ *encode.Pace) {
+		if awaitSettled(ctx, settled) {
+			s.learn(later(), u)
+		}
+	}) {
 		u.due.Store(int64(now.Add(retryDerive)))
 	}
 }
 
-// learnKey names the job.
-type learnKey struct{ own *Body }
+// lesson names the learning of a body.
+type lesson struct{ own weak.Pointer[Body] }
 
-// learn hashes o's content.
-func (s *Store) learn(ctx context.Context, o *Object, u *dictionaryUse) {
-	if o.settled != nil {
-		select {
-		case <-o.settled:
-		case <-ctx.Done():
-			return
-		}
+// awaitSettled waits until an object is where it belongs; false: ctx has ended before.
+func awaitSettled(ctx context.Context, settled <-chan struct{}) bool {
+	if settled == nil {
+		return true
 	}
-	if !s.wanted(o) {
+	select {
+	case <-settled:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// learn hashes the content of o, if that is still there.
+func (s *Store) learn(o *Object, u *dictionaryUse) {
+	if o == nil {
 		return
 	}
 	plain, err := o.Own.Body.whole(s.ctx.Done())

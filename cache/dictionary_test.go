@@ -294,6 +294,29 @@ func TestADictionaryThatIsGoneIsForgotten(t *testing.T) {
 	})
 }
 
+// What memory no longer has may still be on the disk.
+func TestADictionaryMayBeOnTheDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, end := codingDisk(t, t.TempDir(), text, noPurges{})
+		defer end()
+		b.load(oldApp)
+		work()
+		q := b.query("/app." + oldApp + ".js")
+		q.Secure = true
+		q.MakeKey(b.policy, b.Seed())
+		o, _ := b.look(q)
+		b.forget(o)
+		b.load(newApp, offers(oldApp)...)
+		work()
+		b.load(newApp, offers(oldApp)...)
+		work()
+		c, delta := b.load(newApp, offers(oldApp)...)
+		if c.Coding != "dcz" || len(delta) > 300 {
+			t.Errorf("coded %q in %d bytes, want a delta", c.Coding, len(delta))
+		}
+	})
+}
+
 func TestDictionariesAreBounded(t *testing.T) {
 	all := dictionaries{families: make(map[family][]*dictionary)}
 	for i := range maxFamilies + 10 {

@@ -27,6 +27,7 @@ type pump struct {
 	body     *Body
 	fill     *Fill   // of a body from the origin, as is object
 	object   *Object // nil otherwise, and then keep is false
+	of       *Body   // of what we make: what it is made of; nil otherwise
 	keep     bool    // the Object is in the table and to be stored: by memory, or as long as it is written to the disk
 	limit    int64   // largest body to hold whole
 	most     int64   // largest body to store
@@ -188,7 +189,7 @@ func (p *pump) bound(total int64) {
 	switch {
 	case total > p.most:
 		p.outgrow()
-	case total > p.limit:
+	case total > p.limit, p.of != nil && p.of.Streams(): // what is made of what nobody keeps is not kept
 		p.stream()
 	}
 	if p.window > 0 {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"selvage/cache/internal/ram"
+	"selvage/encode"
 )
 
 // StoreConfig sizes a Store.
@@ -53,6 +54,7 @@ type Store struct {
 
 	encoding     Encoding
 	coding       streams
+	encoders     *semaphore.Weighted // those that work while clients wait
 	dictionaries dictionaries
 	holding      [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
 
@@ -77,6 +79,7 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 
 		encoding:     c.Encoding,
 		coding:       streams{running: make(map[streamKey]*Body)},
+		encoders:     semaphore.NewWeighted(max(fewestEncoders, c.MaxBytes/4/encode.FastRoom)),
 		dictionaries: dictionaries{families: make(map[family][]*dictionary)},
 
 		diskWanted: c.Disk.Path != "",

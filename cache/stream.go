@@ -49,7 +49,7 @@ func (s *Store) follow(o *Object, c *Codings, coding encode.Coding) (body *Body,
 	switch {
 	case running != nil && running.join():
 		return running, true
-	case running != nil && coding != encode.Identity, !s.budget.TryAcquire(s.entry()):
+	case running != nil && coding != encode.Identity, !s.enterCoder(coding):
 		return nil, false
 	}
 	body = newBody(-1)
@@ -63,13 +63,16 @@ func (s *Store) follow(o *Object, c *Codings, coding encode.Coding) (body *Body,
 // stream makes a coding in haste. Once whole it is part of the object, until there is a better one.
 func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	defer s.leave(key, body)
+	if key.coding != encode.Identity {
+		defer s.LeaveEncoder()
+	}
 	own, known := o.Own.Body.Length()
 	if !known {
 		own = -1
 	}
 	limit := min(s.max, c.MaxSize)
 	p := &pump{
-		store: s, body: body, from: s.coder(o, key.coding, own), limit: limit, most: limit,
+		store: s, body: body, of: key.own, from: s.coder(o, key.coding, own), limit: limit, most: limit,
 		budget: s.budget, reserved: s.entry(),
 	}
 	p.run()
@@ -87,6 +90,37 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 		s.improve(o, c, key.coding)
 	}
 }
+
+// enterCoder takes the room of an encoder or a decoder, and of what it gives.
+func (s *Store) enterCoder(coding encode.Coding) bool {
+	if coding != encode.Identity && !s.EnterEncoder() {
+		return false
+	}
+	if s.budget.TryAcquire(s.entry()) {
+		return true
+	}
+	if coding != encode.Identity {
+		s.LeaveEncoder()
+	}
+	return false
+}
+
+// fewestEncoders may work at a time, however small the memory.
+const fewestEncoders = 8
+
+// EnterEncoder reports whether there is room for another encoder while a client waits; then LeaveEncoder gives it back. All of
+// them together hold at most a quarter of what the memory tier does: a body may come, or go, as slowly as it likes, and what
+// finds no room goes out plain.
+func (s *Store) EnterEncoder() bool {
+	if s.encoders.TryAcquire(1) {
+		return true
+	}
+	s.encoding.Meter.LeavePlain()
+	return false
+}
+
+// LeaveEncoder gives back what EnterEncoder took.
+func (s *Store) LeaveEncoder() { s.encoders.Release(1) }
 
 func (s *Store) leave(key streamKey, body *Body) {
 	s.coding.mu.Lock()
@@ -112,7 +146,8 @@ func (s *Store) coder(o *Object, coding encode.Coding, length int64) io.ReadClos
 	return decoder{plain, from}
 }
 
-// Encoder returns an encoder for a response that is not stored, of length bytes or -1.
+// Encoder returns an encoder for a response that is not stored, of length bytes or -1. The room for it is the caller's to take:
+// see EnterEncoder.
 func (s *Store) Encoder(w io.Writer, coding encode.Coding, length int64) *encode.Writer {
 	return s.encoding.Meter.NewWriter(w, coding, encode.Fast, length)
 }

@@ -48,7 +48,8 @@ func forOrigin(h http.Header) {
 	}
 }
 
-// recode decides whether an answer that is not stored is encoded on its way, and makes its fields say so.
+// recode decides whether an answer that is not stored is encoded on its way, and makes its fields say so. For what has a body
+// there is room for the encoder then, which streamCoded gives back.
 func (x *exchange) recode(h http.Header, resp *http.Response) encode.Coding {
 	if !bodyAllowed(resp.StatusCode) || len(resp.Trailer) > 0 {
 		return encode.Identity
@@ -57,9 +58,10 @@ func (x *exchange) recode(h http.Header, resp *http.Response) encode.Coding {
 	if varies {
 		cache.AddVary(h)
 	}
-	if coding != encode.Identity {
-		cache.DescribeOnce(h, coding)
+	if coding == encode.Identity || hasBody(x.r.Method, resp.StatusCode) && !x.store.EnterEncoder() {
+		return encode.Identity
 	}
+	cache.DescribeOnce(h, coding)
 	return coding
 }
 
@@ -70,6 +72,7 @@ func (x *exchange) streamCoded(resp *http.Response, coding encode.Coding) {
 	if !hasBody(x.r.Method, resp.StatusCode) {
 		return
 	}
+	defer x.store.LeaveEncoder()
 	to := x.store.Encoder(bodyWriter{x}, coding, resp.ContentLength)
 	defer to.Abort()
 	if x.copyCoded(to, resp.Body) {

@@ -81,6 +81,33 @@ func TestACodingIsStreamedAndThenKept(t *testing.T) {
 	})
 }
 
+// What is not stored is encoded as long as there is room for an encoder, and each gives its room back.
+func TestWithoutRoomAnAnswerGoesOutPlain(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		s.withCodings(nil)
+		s.answer = func(*http.Request) (*http.Response, error) {
+			return text(200, page, "Cache-Control: no-store", "Content-Type: text/html"), nil
+		}
+		room := 0
+		for ; s.store.EnterEncoder(); room++ {
+		}
+		if got := s.ok("/a", "Accept-Encoding: br"); got.Header().Get("Content-Encoding") != "" || got.Header().Get("Vary") != "Accept-Encoding" ||
+			got.content(t) != page {
+			t.Errorf("without room: %v", got.Header())
+		}
+		s.store.LeaveEncoder()
+		for range 3 {
+			s.get(t.Context(), http.MethodHead, "/a", "Accept-Encoding: br")
+			if got := s.ok("/a", "Accept-Encoding: br"); got.Header().Get("Content-Encoding") != "br" || got.content(t) != page {
+				t.Errorf("with room for one: %v", got.Header())
+			}
+		}
+		for range room - 1 {
+			s.store.LeaveEncoder() // panics if one was given back twice
+		}
+	})
+}
+
 // A route's section begins with its site's.
 func TestARouteChangesWhatItsSiteSays(t *testing.T) {
 	site := encode.DefaultConfig()

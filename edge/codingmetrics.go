@@ -15,6 +15,7 @@ var (
 	encodeOut      = encodeDesc("out_bytes_total", "Bytes that came out of them.", "coding", "level")
 	encodeSeconds  = encodeDesc("seconds_total", "Time that encoders took, as the clock has it.", "coding", "level")
 	encodeUseless  = encodeDesc("useless_total", "Bodies that were not smaller encoded.")
+	encodePlain    = encodeDesc("left_plain_total", "Bodies that went out plain, because too many were being encoded.")
 	encodeQueue    = encodeDesc("queue", "Bodies that wait to be encoded for keeps.")
 	encodeRefused  = encodeDesc("refused_total", "Bodies that found the queue full.")
 	encodePanicked = encodeDesc("panicked_total", "Bodies that an encoder failed at.")
@@ -41,6 +42,7 @@ func (c encodeCollector) Collect(out chan<- prometheus.Metric) {
 		counter(encodeSeconds, f.CPU.Seconds(), labels...)
 	}
 	counter(encodeUseless, float64(made.Useless))
+	counter(encodePlain, float64(made.LeftPlain))
 	if c.Workshop == nil {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 type Meter struct {
 	flows   [levels][codings]flow
 	useless atomic.Int64
+	plain   atomic.Int64
 }
 
 type flow struct {
@@ -20,6 +21,8 @@ type Stats struct {
 	Flows []Flow
 	// Useless are bodies that were not smaller encoded.
 	Useless int64
+	// LeftPlain are bodies that nobody encoded, because too many were being encoded.
+	LeftPlain int64
 }
 
 // Flow is what was encoded by one coding at one level. Those of DCZ are the deltas.
@@ -49,9 +52,16 @@ func (m *Meter) addUseless() {
 	}
 }
 
+// LeavePlain counts a body that goes out as it is, because too many are being encoded.
+func (m *Meter) LeavePlain() {
+	if m != nil {
+		m.plain.Add(1)
+	}
+}
+
 // Stats returns what was counted so far: every coding that is made, at both levels.
 func (m *Meter) Stats() Stats {
-	s := Stats{Useless: m.useless.Load()}
+	s := Stats{Useless: m.useless.Load(), LeftPlain: m.plain.Load()}
 	for l := range Level(levels) {
 		for _, c := range [...]Coding{Gzip, Brotli, Zstd, DCZ} {
 			f := &m.flows[l][c]

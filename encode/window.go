@@ -25,6 +25,9 @@ const (
 	bestZstdBits   = 23 // what every client has to have (RFC 9659, section 3)
 )
 
+// FastRoom is what a Fast encoder holds at most, but for that of a delta.
+const FastRoom = 1300 << 10
+
 // Brotli at 11 takes some two seconds of a processor for a MiB, 10 a quarter of that for 2 % more bytes, 9 a fiftieth for 10 %
 // more. No body that is kept is to take longer than five seconds.
 const (

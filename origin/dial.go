@@ -18,10 +18,13 @@ type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
 type Network struct {
 	Dial     Dialer
 	Resolver Resolver
+
+	sockets bool // connections are the kernel's
 }
 
 func (n Network) orReal() Network {
 	if n.Dial == nil {
+		n.sockets = true
 		n.Dial = new(net.Dialer).DialContext
 		if n.Resolver == nil {
 			n.Resolver = net.DefaultResolver

@@ -8,7 +8,7 @@
 //
 //   - Pool: the upstreams of one origin, and the balancer that picks among those that may be asked.
 //   - choice: an upstream at one moment. The policies are pure functions over choices.
-//   - upstream: one server, the http.Transports that keep connections to it, its load and its pace. A directory is one that is
+//   - upstream: one server, the http.Transports and links that keep connections to it, its load and its pace. A directory is one that is
 //     a folder of this machine.
 //   - health: what is believed of an upstream. Its checker and its outliers say so: what is asked of it on purpose, and how it
 //     answers requests. Its breaker keeps requests away whatever becomes of them. A pool of which none is well is out.
@@ -18,7 +18,9 @@
 //   - rules: what is changed between the edge's names and paths and the origin's; its signer signs.
 //   - queue: where requests wait while every upstream is at a limit.
 //   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
-//   - conn: an HTTP/1 connection below http.Transport. What it hands up has kept the rules.
+//   - conn: an HTTP/1 connection below http.Transport, or below a link. What it hands up has kept the rules.
+//   - link: a conn without TLS for requests without a body, read and written by who wants the answer. All other requests are
+//     http.Transport's.
 //   - follower: knows at every byte of a conn where in the framing it is.
 //   - Stream: a connection to an upstream on which something else than HTTP is spoken. Who asks for it copies.
 //   - Failure: why there is no answer, or not a whole one.

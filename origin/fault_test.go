@@ -54,6 +54,9 @@ func TestBrokenHead(t *testing.T) {
 		{"bad trailer announced", answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Content-Length\r\n\r\n0\r\n\r\n"), typeProtocol, 502, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
+			if overLinks && row.name == "speaks first" {
+				t.Skip("a pipe takes nothing until it is read: TestUpstreamSpeaksFirst")
+			}
 			withOrigin(t, func(t *testing.T, p *Pool, s *scripted) {
 				_, _, err := exchangeOnce(p, newRequest(t, "GET", "/", nil))
 				failure := wantFailure(t, err, row.errorType, row.status)

@@ -18,24 +18,33 @@ const (
 	protocolHTTP2 = "http2"
 )
 
-// transports keep the connections to an upstream.
+// transports keep the connections to an upstream: links those of plain HTTP/1, where nothing else is needed.
 //
 // Requests with a body have connections of their own. A server that does not read a body it should takes it for the next
 // request, and the answer to that for the next exchange's: an attacker's choice, as the body is. It must not become the
 // answer to a GET, which may be stored for everybody.
-type transports struct{ plain, uploads *http.Transport }
+type transports struct {
+	plain, uploads *http.Transport
+	links          *links // nil where they cannot be used
+}
 
-func (t *transports) of(r *http.Request) *http.Transport {
-	if hasBody(r) {
-		return t.uploads
+func (t *transports) send(r *http.Request, x *exchange) (*http.Response, error) {
+	switch {
+	case hasBody(r):
+		return t.uploads.RoundTrip(r)
+	case t.links == nil || x.upgrade || r.Method == http.MethodConnect:
+		return t.plain.RoundTrip(r)
 	}
-	return t.plain
+	return t.links.roundTrip(r, x)
 }
 
 // closeIdle closes the connections that no exchange uses; until the next request, the others are closed when they are idle.
 func (t *transports) closeIdle() {
 	t.plain.CloseIdleConnections()
 	t.uploads.CloseIdleConnections()
+	if t.links != nil {
+		t.links.close()
+	}
 }
 
 func (u *upstream) newTransports(c Config) *transports {
@@ -54,7 +63,16 @@ func (u *upstream) newTransports(c Config) *transports {
 		// A silent HTTP/2 connection may be dead, and every new request would go there and wait.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 5 * time.Second},
 	}
-	return &transports{plain: plain, uploads: plain.Clone()}
+	return &transports{plain: plain, uploads: plain.Clone(), links: u.newLinks(c)}
+}
+
+// newLinks returns nil where links cannot be used: over TLS an upstream may choose HTTP/2, and only a socket tells without a
+// Read whether something has come.
+func (u *upstream) newLinks(c Config) *links {
+	if u.scheme != "http" || c.Protocol == protocolHTTP2 || c.IdleConns == 0 || !u.pool.network.sockets {
+		return nil
+	}
+	return &links{upstream: u, max: c.IdleConns, patience: c.Timeouts.Idle}
 }
 
 // protocolsOf says what http.Transport may speak: over TLS the upstream chooses, without it HTTP/2 takes prior knowledge.

@@ -105,7 +105,7 @@ func (u *upstream) send(r *http.Request, x *exchange) (*http.Response, error) {
 		x.takeOver()
 		return u.folder.RoundTrip(r)
 	}
-	return u.transports.Load().of(r).RoundTrip(r)
+	return u.transports.Load().send(r, x)
 }
 
 // isErrorStatus reports whether a status says that the upstream is at fault, rather than the request (RFC 5861, section 4).

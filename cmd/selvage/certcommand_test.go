@@ -174,7 +174,7 @@ func TestMakeECHKey(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	file := t.TempDir() + "/ech.pem"
-	writeFile(t, file, []byte(stdout.String()))
+	writeFile(t, file, stdout.Bytes())
 	_, parameter, _ := strings.Cut(stdout.String(), "parameter ech=")
 	parameter, _, _ = strings.Cut(parameter, "\n")
 	list, err := base64.StdEncoding.DecodeString(parameter)

@@ -149,10 +149,10 @@ admin: {socket: %q}
 origins:
   pages:
     urls: [%s]
-    check: {kind: http, path: /healthz, interval: 200ms, timeout: 300ms, unhealthy: 2}
+    check: {kind: http, path: /healthz, interval: 200ms, timeout: 600ms, unhealthy: 3}
     outliers: {eject: 300ms}
     slow_start: 300ms
-    timeouts: {connect: 500ms, first_byte: 500ms}
+    timeouts: {connect: 1s, first_byte: 1s}
     %s
 sites: [{default: true, origin: pages, error_pages: {offline: {body: back soon}}}]
 `, s.socket, strings.Join(urls, ", "), more)

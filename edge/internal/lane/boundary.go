@@ -70,9 +70,10 @@ func (c *conn) more() error {
 }
 
 // leave ends the sending side behind the last answer, whose records TLS then sends together with its own last words. What
-// the client sent behind its last request is not looked at.
+// the client sent behind its last request is not looked at. Neither that nor what it sends before it has a long answer whole
+// may reset the answer (RFC 9112, section 9.6).
 func (c *conn) leave() error {
-	c.spoiled = c.held() > 0
+	c.spoiled = c.held() > 0 || c.link.full || c.work.out.long
 	if c.records == nil {
 		return errors.Join(c.flush(), io.EOF)
 	}

@@ -25,6 +25,8 @@ func (u *unread) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+func (u *unread) SetLinger(seconds int) error { return u.Conn.(*memConn).SetLinger(seconds) }
+
 // unreadListener accepts such connections.
 type unreadListener struct{ *memListener }
 
@@ -98,7 +100,7 @@ func TestDivert(t *testing.T) {
 }
 
 // TestDivertIsPartOfTheHandshake: who says nothing is cut in the time of a handshake, and a drain that has no more time cuts
-// what was taken away.
+// what was taken away, visibly.
 func TestDivertIsPartOfTheHandshake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, echo, nil).startDiverting()
@@ -109,12 +111,15 @@ func TestDivertIsPartOfTheHandshake(t *testing.T) {
 		_ = silent.Close()
 		taken := r.l.dial()
 		defer taken.Close()
-		send(t, taken, "x")
+		send(t, taken, "x123")
 		synctest.Wait()
 		soon, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := r.Shutdown(soon); err != context.DeadlineExceeded {
 			t.Errorf("Shutdown: %v, want the end of its time", err)
+		}
+		if got, _ := io.ReadAll(taken); len(got) > 0 { // a reset discards what is on its way
+			t.Errorf("the client that was cut reads %q, want a reset", got)
 		}
 	})
 }

@@ -199,6 +199,7 @@ func TestHitsBetween(t *testing.T) {
 // TestTheLastAnswer: behind the answer to a request with "Connection: close" the connection ends, whatever follows the request.
 func TestTheLastAnswer(t *testing.T) {
 	const last = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+	filling := "HTTP/1.1\r\nX: " + strings.Repeat("x", stashMin-len("GET /1 X: \r\n"+last)) + strings.TrimPrefix(last, "HTTP/1.1")
 	overEach(t, func(t *testing.T, config *tls.Config) {
 		answer, n := count(func(r *Request, w *Writer) bool { return r.Target != "/miss" && probeAnswer(r, w) })
 		address, _ := tcpServer(t, probeHandler, answer, config)
@@ -207,6 +208,7 @@ func TestTheLastAnswer(t *testing.T) {
 			"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2-large " + last,
 			"GET /1 " + last + "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n",
 			"GET /1 " + last + "nonsense",
+			"GET /1 " + filling + strings.Repeat("nonsense", 1000), // of which none has been read yet
 			"GET /miss HTTP/1.1\r\nHost: a\r\n\r\nGET /1 " + last + "GET /2 " + last,
 		} {
 			n.Store(0)
@@ -224,6 +226,30 @@ func TestTheLastAnswer(t *testing.T) {
 			}
 			_ = c.Close()
 		}
+	})
+}
+
+// TestTheLastAnswerIsWhole, also for a client that goes on sending while it takes a long one.
+func TestTheLastAnswerIsWhole(t *testing.T) {
+	const size = 300 << 10
+	overEach(t, func(t *testing.T, config *tls.Config) {
+		address, _ := tcpServer(t, probeHandler, constant(size), config)
+		c := dialTCP(t, address, config)
+		send(t, c, "GET /1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		got, piece := 0, make([]byte, 16<<10)
+		for {
+			n, err := c.Read(piece)
+			if got += n; err != nil {
+				if err != io.EOF || got < size {
+					t.Errorf("the client has %d bytes of more than %d, and then %v", got, size, err)
+				}
+				break
+			}
+			if got < size {
+				send(t, c, "more")
+			}
+		}
+		_ = c.Close()
 	})
 }
 

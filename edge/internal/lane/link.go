@@ -95,11 +95,14 @@ func (l *link) enter(p phase, now time.Duration) {
 const writePiece = 1 << 20
 
 // Read reads without waiting while ready has the socket.
-func (l *link) Read(p []byte) (int, error) {
+func (l *link) Read(p []byte) (n int, err error) {
 	if l.inside.Load() && !l.ahead() {
-		return l.heldSocket.read(p)
+		n, err = l.heldSocket.read(p)
+	} else {
+		n, err = l.Conn.Read(p)
 	}
-	return l.Conn.Read(p)
+	l.full = n == len(p)
+	return n, err
 }
 
 // ahead reports whether something was read from the socket before it was ours, and comes first.

@@ -217,9 +217,12 @@ func (r *registry) hasten(at time.Time) {
 	}
 }
 
-// drop closes every link.
+// drop closes every link. One on which something is under way shows a reset: a clean end might say that all has come.
 func (r *registry) drop() {
 	for _, l := range r.all() {
+		if now := phase(l.phase.Load()); now == active || now == tunnel {
+			l.discard()
+		}
 		_ = l.Close() // they are being given up
 	}
 }

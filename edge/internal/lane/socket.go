@@ -111,6 +111,7 @@ type heldSocket struct {
 	trust bool // a short read empties the socket
 	dry   bool // nothing is left to read
 	blind bool // that is not what the socket said
+	full  bool // the last read filled its buffer: there may be more
 }
 
 func (h *heldSocket) hold(fd int) {

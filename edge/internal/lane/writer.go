@@ -11,6 +11,7 @@ type Writer struct {
 	conn *conn
 	buf  []byte
 	err  error // of a write; what comes after it goes nowhere
+	long bool  // much was given that the client may not have by the end
 
 	pieces  [2][]byte
 	vector  net.Buffers // of pieces
@@ -22,6 +23,7 @@ const (
 	gatherBytes = 16 << 10 // how much is gathered at most; a full record (RFC 8446, section 5.1)
 	copyBytes   = 4 << 10  // longer pieces are written from where they are
 	sealBytes   = 1 << 10  // more may be several records: TLS begins a connection with small ones
+	longBytes   = 64 << 10 // more may take several round trips
 )
 
 // Buffer returns what is gathered: append a head to it, and give the result to Gather.
@@ -32,6 +34,7 @@ func (w *Writer) Gather(b []byte) { w.buf = b }
 
 // Write takes a piece of a body. It does not keep it. After an error, n is how much of it has left at most.
 func (w *Writer) Write(p []byte) (n int, err error) {
+	w.long = w.long || len(p) > longBytes
 	switch {
 	case w.conn == nil:
 		w.buf, n = append(w.buf, p...), len(p)
@@ -154,7 +157,7 @@ func (w *Writer) settle() {
 	if cap(w.buf) > 2*gatherBytes {
 		w.buf = nil
 	}
-	w.conn, w.err = nil, nil
+	w.conn, w.err, w.long = nil, nil, false
 }
 
 // flush has everything leave that was gathered on c.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,6 +25,8 @@ type end struct {
 
 	// Owned by the writer.
 	until time.Time // the write deadline
+
+	told atomic.Bool // that our side has ended
 }
 
 // bufSize holds most messages whole, and is more than a busy socket has at once only while little comes.
@@ -92,8 +95,22 @@ func (e *end) patient(idle time.Duration) error {
 	return e.SetWriteDeadline(e.until)
 }
 
+// ended judges an end that was read. A kernel tells of a reset once, to whichever call comes first. If that is a write, a read
+// behind it sees a clean end, but the socket has no peer any more. One that both sides have ended has none either.
+func (e *end) ended() error {
+	if e.tcp == nil || e.told.Load() {
+		return nil
+	}
+	var err error
+	if outside := e.socket.Control(func(fd uintptr) { _, err = syscall.Getpeername(int(fd)) }); outside != nil {
+		return outside
+	}
+	return os.NewSyscallError("getpeername", err)
+}
+
 // closeWrite ends the sending side.
 func (e *end) closeWrite() error {
+	e.told.Store(true)
 	if half, ok := e.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

@@ -82,6 +82,9 @@ func (j *joint) move(to, from *end, count func(int64)) {
 		}
 	}
 	if err == io.EOF {
+		err = from.ended()
+	}
+	if err == nil {
 		err = to.closeWrite()
 	}
 	if err != nil {

@@ -79,6 +79,35 @@ func TestHalfClose(t *testing.T) {
 	})
 }
 
+// TestResetIsNoEnd: of a reset that a write was told of, a read sees no more than an end.
+func TestResetIsNoEnd(t *testing.T) {
+	for _, reset := range []bool{true, false} {
+		l := listen(t)
+		far := dial(t, l.Addr().String())
+		near, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer near.Close()
+		if reset {
+			far.SetLinger(0)
+			far.Close()
+		} else {
+			far.CloseWrite()
+		}
+		for err == nil && reset {
+			_, err = near.Write([]byte("x"))
+		}
+		e := newEnd(near)
+		if _, err := e.take(); err != io.EOF {
+			t.Fatalf("reset %v: read %v, want what looks like an end", reset, err)
+		}
+		if err := e.ended(); (err != nil) != reset {
+			t.Errorf("reset %v: the end is judged %v", reset, err)
+		}
+	}
+}
+
 // TestResetsShow: who breaks a connection breaks it for the other side, be it at rest or in the middle of much.
 func TestResetsShow(t *testing.T) {
 	for _, much := range []bool{false, true} {

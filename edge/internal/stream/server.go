@@ -151,7 +151,7 @@ func (s *Server) Takes(name string) bool { return s.config.Load().Target(name) !
 // when the connection is over. Beyond the bound of connections it is refused: nobody can be made to wait here.
 func (s *Server) Adopt(c net.Conn, name string, read []byte) {
 	v := s.newVisit(c)
-	v.account.Name, v.read, v.heard = name, read, true
+	v.account.Name, v.read, v.heard = name, append(read, v.read...), true
 	if reason := s.takePlace(v.MaxConns); reason != "" {
 		v.refuse(reason)
 		return

@@ -60,14 +60,17 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// visitWith sends something and returns how the connection ends. A reset can come before there is one.
+// visitWith sends something and returns how the connection ends. A reset can come before there is one, and is told once: a
+// read behind a write that was told sees an end.
 func visitWith(address string, sent []byte) error {
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.Write(sent)
+	if _, err := c.Write(sent); err != nil {
+		return err
+	}
 	_, err = io.ReadAll(c)
 	return err
 }
@@ -100,6 +103,57 @@ func TestByName(t *testing.T) {
 	if a := r.wantError(t, ""); a.Name != "www.example" || a.Received != int64(len(hello)+len("and more")) {
 		t.Errorf("the account has the name %q and %d bytes", a.Name, a.Received)
 	}
+}
+
+// TestBurstBehindHeader: what came in one burst with a proxy's header and the hello reaches the upstream, such as early data
+// (RFC 8446, section 2.3), however much of it was looked at.
+func TestBurstBehindHeader(t *testing.T) {
+	burst := string(helloOf(t, &tls.Config{ServerName: "www.example"})) + strings.Repeat("early", 500)
+	heard := make(chan string, 1)
+	pool := upstreams(t, func(c *net.TCPConn) {
+		all, _ := io.ReadAll(c)
+		heard <- string(all)
+	})
+	for who, serve := range map[string]func(r *rig, c *proxied) error{
+		"here": func(r *rig, c *proxied) error {
+			r.takePlace(1)
+			r.begin(c)
+			return nil
+		},
+		"by another server": func(r *rig, c *proxied) error {
+			name, read, err := ReadHello(c)
+			r.Adopt(c, name, read)
+			return err
+		},
+	} {
+		r, l := newRig(t, pool, func(c *Config) { c.ByName = true }), listen(t)
+		client := dial(t, l.Addr().String())
+		c, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, client, "and more")
+		client.CloseWrite()
+		if err := serve(r, &proxied{c, strings.NewReader(burst)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-heard; got != burst+"and more" {
+			t.Errorf("read %s: the upstream heard %d bytes, want %d", who, len(got), len(burst+"and more"))
+		}
+	}
+}
+
+// proxied is a connection of which something came with a header.
+type proxied struct {
+	net.Conn
+	rest *strings.Reader
+}
+
+func (p *proxied) Read(b []byte) (int, error) { return p.rest.Read(b) }
+
+func (p *proxied) Below() (net.Conn, []byte) {
+	rest, _ := io.ReadAll(p.rest)
+	return p.Conn, rest
 }
 
 // TestAdopt: what another server has accepted goes the same way, within the same bound, and is waited for.

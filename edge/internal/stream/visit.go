@@ -90,14 +90,16 @@ func (v *visit) admit() string {
 }
 
 // hear reads the ClientHello.
-func (v *visit) hear() (err error) {
+func (v *visit) hear() error {
 	if err := v.conn.SetReadDeadline(time.Now().Add(v.Hello)); err != nil {
 		return err
 	}
-	v.account.Name, v.read, err = ReadHello(io.MultiReader(bytes.NewReader(v.read), v.conn))
+	came := bytes.NewReader(v.read) // with the header of a proxy
+	name, read, err := ReadHello(io.MultiReader(came, v.conn))
 	if err != nil {
 		return err
 	}
+	v.account.Name, v.read = name, append(read, v.read[len(v.read)-came.Len():]...)
 	return v.conn.SetReadDeadline(time.Time{})
 }
 

@@ -1,0 +1,183 @@
+package origin
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// link is a plain HTTP/1 connection for requests without a body. Whoever wants an answer writes the request and reads the head
+// himself, and whoever reads the body reads the connection: there is no other goroutine. http.Transport hands every request
+// to one that writes and takes the answer from one that reads, which costs more than all else it does.
+//
+// An exchange is made here by the same rules, and what is said of an http.Transport's is said of it, too.
+type link struct {
+	*conn
+	of    *links
+	in    *bufio.Reader
+	out   *bufio.Writer
+	since time.Time // idle; guarded by of.mu
+}
+
+func newLink(of *links, c *conn) *link {
+	return &link{conn: c, of: of, in: bufio.NewReaderSize(c, maxTrailer), out: bufio.NewWriter(c)}
+}
+
+// roundTrip makes an exchange on a kept connection, or on a new one. A kept connection that dies before a byte of the answer
+// may have died before it saw the request: another one is tried.
+func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
+	if err := checkRequest(r); err != nil {
+		return nil, err
+	}
+	for {
+		k, err := l.take(x.ctx)
+		if err != nil {
+			return nil, err
+		}
+		response, err := k.exchange(r, x)
+		if err == nil {
+			return response, nil
+		}
+		k.Close()
+		if !k.mayRepeat(x) {
+			return nil, err
+		}
+	}
+}
+
+// checkRequest refuses what would not be read at the other end as it is meant here.
+func checkRequest(r *http.Request) error {
+	for name, values := range r.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return fmt.Errorf("invalid field name %q", name)
+		}
+		for _, v := range values {
+			if !httpguts.ValidHeaderFieldValue(v) {
+				return fmt.Errorf("invalid value of the field %s", name) // not the value: it may be secret
+			}
+		}
+	}
+	if !httpguts.ValidHeaderFieldName(r.Method) { // a token, too
+		return fmt.Errorf("invalid method %q", r.Method)
+	}
+	if r.URL.Host == "" {
+		return errors.New("no host to ask")
+	}
+	return nil
+}
+
+// mayRepeat judges an exchange that failed here. What may have been read by the upstream is sent again only where that changes
+// nothing (RFC 9110, section 9.2.2), and only for a connection that had been good before.
+func (k *link) mayRepeat(x *exchange) bool {
+	return k.kept && !k.follower.started() && x.ctx.Err() == nil && (k.unasked || isSafe(x.method))
+}
+
+// exchange sends r and reads the head of its answer.
+func (k *link) exchange(r *http.Request, x *exchange) (*http.Response, error) {
+	x.gotConn(httptrace.GotConnInfo{Conn: k.conn})
+	unbind := context.AfterFunc(x.ctx, k.cut)
+	response, err := k.ask(r, x)
+	if err != nil {
+		unbind()
+		return nil, err
+	}
+	b := &linkBody{ReadCloser: response.Body, link: k, unbind: unbind, keep: !response.Close && !r.Close}
+	if response.Body == http.NoBody {
+		b.end(true)
+		return response, nil
+	}
+	response.Body = b
+	return response, nil
+}
+
+// cut ends whatever waits for the connection.
+func (k *link) cut() { k.Close() }
+
+func (k *link) ask(r *http.Request, x *exchange) (*http.Response, error) {
+	if err := r.Write(k.out); err != nil {
+		return nil, err
+	}
+	if err := k.out.Flush(); err != nil {
+		return nil, err
+	}
+	x.await(forHead)
+	if _, err := k.in.Peek(1); err != nil {
+		return nil, err
+	}
+	x.gotByte()
+	return k.head(r)
+}
+
+// head reads the final head, and tells the caller's trace of those before it. How many there may be is the follower's affair.
+func (k *link) head(r *http.Request) (*http.Response, error) {
+	trace := httptrace.ContextClientTrace(r.Context())
+	for {
+		response, err := http.ReadResponse(k.in, r)
+		if err != nil || response.StatusCode >= 200 {
+			return response, err
+		}
+		if trace == nil || trace.Got1xxResponse == nil {
+			continue
+		}
+		if err := trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// reusable reports whether the answer has ended and nothing is left behind it.
+func (k *link) reusable() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err == nil && k.follower.state == idle && len(k.ready) == 0 && k.in.Buffered() == 0
+}
+
+// arrived reports whether all of the answer is here, so that no Read of its body waits.
+func (k *link) arrived() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.follower.state == idle
+}
+
+// linkBody is the body of an answer on a link. Close may be called while another goroutine is in Read.
+type linkBody struct {
+	io.ReadCloser
+	link   *link
+	unbind func() bool // the link from the exchange's context
+	keep   bool
+	over   atomic.Bool
+}
+
+func (b *linkBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.end(err == io.EOF)
+	}
+	return n, err
+}
+
+// Close before the end closes the connection: nothing is drained.
+func (b *linkBody) Close() error {
+	b.end(false)
+	return nil
+}
+
+func (b *linkBody) end(whole bool) {
+	if b.over.Swap(true) {
+		return
+	}
+	if b.unbind() && whole && b.keep && b.link.reusable() {
+		b.link.of.put(b.link)
+		return
+	}
+	b.link.Close()
+}
