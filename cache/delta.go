@@ -34,7 +34,8 @@ func (s *Store) delta(o *Object, q *Query, u *dictionaryUse) *Representation {
 	if d == nil {
 		return nil
 	}
-	if s.purges.Verdict(&d.target, d.epoch, s.purges.Applied()) == Hard {
+	// A journal that no longer has the row of a hard purge says MustValidate.
+	if s.purges.Verdict(&d.target, d.epoch, s.purges.Applied()) >= MustValidate {
 		s.dictionaries.drop(o.family(u), d)
 		return nil
 	}
