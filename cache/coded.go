@@ -92,8 +92,21 @@ func (h *head) represent(m *Meta) *Representation {
 	return s.r
 }
 
-// Choose is Object.Choose with what the disk has besides. What belongs to an object in memory comes there.
+// Choose is Object.Choose with deltas, and with what the disk has besides.
 func (s *Store) Choose(o *Object, q *Query, p *Policy) Choice {
+	u := p.Codings.dictionary(o, q)
+	if u != nil {
+		if r := s.delta(o, q, u); r != nil {
+			return Choice{Representation: r, Varies: true, use: u}
+		}
+	}
+	c := s.chooseCoding(o, q, p)
+	c.use = u
+	return c
+}
+
+// chooseCoding has what belongs to an object in memory come there.
+func (s *Store) chooseCoding(o *Object, q *Query, p *Policy) Choice {
 	c := o.Choose(q, p)
 	if !c.Pending {
 		return c

@@ -37,17 +37,41 @@ const (
 // same coding the lower weight holds: it is never wrong not to encode.
 func (o *codingOffer) add(line string) {
 	for member, rest := cutMember(line); member != ""; member, rest = cutMember(rest) {
-		name, params, _ := strings.Cut(member, ";")
-		coding, weight, ok := codingBit(trimOWS(name)), fullWeight, true
-		for params != "" && ok {
-			var param string
-			param, params, _ = strings.Cut(params, ";")
-			if key, value, _ := strings.Cut(trimOWS(param), "="); sameToken(trimOWS(key), "q") {
-				weight, ok = parseWeight(value)
-			}
+		name, weight, ok := parseOffer(member)
+		if coding := codingBit(name); ok && coding != 0 {
+			o.note(coding, weight)
 		}
-		if ok && coding != 0 {
-			o.note(coding, uint16(weight))
+	}
+}
+
+// parseOffer reads a member of Accept-Encoding: a name and its weight.
+func parseOffer(member string) (name string, weight uint16, ok bool) {
+	name, params, _ := strings.Cut(member, ";")
+	thousandths, ok := fullWeight, true
+	for params != "" && ok {
+		var param string
+		param, params, _ = strings.Cut(params, ";")
+		if key, value, _ := strings.Cut(trimOWS(param), "="); sameToken(trimOWS(key), "q") {
+			thousandths, ok = parseWeight(value)
+		}
+	}
+	return trimOWS(name), uint16(thousandths), ok
+}
+
+// deltaWeight is the weight of dcz, as codingOffer has those of others. It is asked for so rarely that it is no part of the
+// offer, and has to be named: a client that lists "*" may not know that there are dictionaries.
+func (q *Query) deltaWeight() (weight uint16) {
+	named := false
+	for i := 0; ; i++ {
+		line, more := q.field("Accept-Encoding", i)
+		if !more {
+			return weight
+		}
+		for member, rest := cutMember(line); member != ""; member, rest = cutMember(rest) {
+			name, w, ok := parseOffer(member)
+			if ok && sameToken(name, "dcz") && (!named || w < weight) {
+				named, weight = true, w
+			}
 		}
 	}
 }

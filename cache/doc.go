@@ -7,7 +7,8 @@
 //   - Response: the head of an origin's answer as it arrived, with the moments of asking and receiving.
 //   - Meta: the facts of a stored response. Immutable once published; a 304 publishes a new one.
 //   - Object: one origin response for one variant, stored or still filling: a Meta and a Body.
-//   - Representation: one coding of an Object's content: the origin's own, or one that was made of it.
+//   - Representation: one coding of an Object's content: the origin's own, or one that was made of it. A delta is one
+//     that tells it as what has changed since another version, the dictionary.
 //   - Disk: the tier below memory as an operator sees it, of a running Store or of a node that is stopped.
 //   - Decision: what to do with a Query, given a Meta or none.
 //   - Reason: why. One word for the log, the metric label and the Cache-Status detail.

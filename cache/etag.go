@@ -54,7 +54,7 @@ func splitTag(tag string) (opaque, added string) {
 // tagCoding reports whether a coding may stand in a tag.
 func tagCoding(name string) bool {
 	switch name {
-	case "br", "gzip", "zstd", "identity":
+	case "br", "gzip", "zstd", "dcz", "identity":
 		return true
 	}
 	return false

@@ -84,6 +84,18 @@ func (d *below) find(q *Query) *Object {
 	return &h.object
 }
 
+// named returns what the disk has of a variant, or nil.
+func (d *below) named(hash uint64, key, variant string) *Object {
+	if d == nil {
+		return nil
+	}
+	h := d.head(nameOf(hash, key, variant), &Query{Hash: hash})
+	if h == nil || h.isVary || h.coded != nil {
+		return nil
+	}
+	return &h.object
+}
+
 // head returns the head of exactly that name, or nil. The first block of its body is checked by then, before anybody is told
 // that it exists.
 func (d *below) head(n disk.Name, q *Query) *head {

@@ -23,6 +23,7 @@ type Object struct {
 	// purge comes.
 	checked atomic.Uint64
 	touched atomic.Int64 // Instant of the last request that counted
+	use     atomic.Pointer[dictionaryUse]
 	cost    int64
 	fill    uint64 // names the body on the disk; 0 without one
 }

@@ -57,6 +57,7 @@ const (
 	HasExpect
 	HasAcceptEncoding
 	HasCacheControl
+	HasDictionary // Available-Dictionary
 )
 
 // Has reports whether all of want are in s.
@@ -123,6 +124,8 @@ func presence(name string) FieldSet {
 		return HasUpgrade
 	case sameToken(name, "Expect"):
 		return HasExpect
+	case sameToken(name, "Available-Dictionary"):
+		return HasDictionary
 	}
 	return 0
 }

@@ -19,6 +19,7 @@ type Representation struct {
 	// Final: its bytes are what they will be for as long as the Object is there. One that was coded while it streamed gives way
 	// to a smaller one, and has a weak tag and no ranges.
 	Final bool
+	Of    encode.Hash // of a delta: the dictionary it is to
 
 	sum   uint64       // of the bytes of one that is Final and ours; part of its tag
 	tried atomic.Int64 // Instant of the last attempt to make a Final one
@@ -45,7 +46,8 @@ type Choice struct {
 	AddVary bool // and neither the Head nor the origin says so: Vary: Accept-Encoding is missing
 	Pending bool // it has no Body yet: see Store.Choose and Store.Stream
 
-	held bool // a place among the readers of Body is kept
+	use  *dictionaryUse // nil: it is no dictionary
+	held bool           // a place among the readers of Body is kept
 }
 
 // Release gives up the place that Stream has kept, and what was opened on the disk for a reader who did not come.
@@ -139,7 +141,7 @@ func (o *Object) variesByCoding() bool { return slices.Contains(o.Meta.Vary, "Ac
 
 // represent returns r, one that we have made, as content of the response m.
 func (m *Meta) represent(r *Representation) *Representation {
-	n := &Representation{Coding: r.Coding, Body: r.Body, Final: r.Final, sum: r.sum}
+	n := &Representation{Coding: r.Coding, Body: r.Body, Final: r.Final, Of: r.Of, sum: r.sum}
 	n.tried.Store(r.tried.Load())
 	if n.ETag = weakTag(m.ETag); n.Final {
 		n.ETag = codedTag(m.ETag, tagName(n.Coding), n.sum)
@@ -216,10 +218,16 @@ func DescribeOnce(h http.Header, coding encode.Coding) {
 	describe(h, &Representation{Coding: coding.String(), ETag: weakTag(h.Get("Etag"))})
 }
 
-// with returns o with r, in place of what there was of its coding.
+// with returns o with r, in place of what there was of its coding. Of deltas the oldest leaves.
 func (o *Object) with(r *Representation) *Object {
 	n := o.copy(o.Meta, o.Variant)
-	n.Derived = append(slices.DeleteFunc(slices.Clone(o.Derived), func(old *Representation) bool { return old.Coding == r.Coding }), r)
+	n.Derived = slices.DeleteFunc(slices.Clone(o.Derived), func(old *Representation) bool {
+		return old.Coding == r.Coding && old.Of == r.Of
+	})
+	if deltas := slices.Collect(n.deltas()); r.isDelta() && len(deltas) >= maxDeltas {
+		n.Derived = slices.DeleteFunc(n.Derived, func(old *Representation) bool { return old == deltas[0] })
+	}
+	n.Derived = append(n.Derived, r)
 	n.checked.Store(o.checked.Load())
 	n.touched.Store(o.touched.Load())
 	return n

@@ -52,10 +52,11 @@ type Store struct {
 	markers    *memos              // hit-for-miss, by the key's hash
 	trouble    *memos              // failed fetches, by variantHash
 
-	encoding Encoding
-	coding   streams
-	encoders *semaphore.Weighted // those that work while clients wait
-	holding  [64]sync.Mutex      // by hash: what is placed in the table and what the tier is told stay in step
+	encoding     Encoding
+	coding       streams
+	encoders     *semaphore.Weighted // those that work while clients wait
+	dictionaries dictionaries
+	holding      [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
 
 	ctx    context.Context // of all fills
 	cancel context.CancelFunc
@@ -76,9 +77,10 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 		markers: newMemos(1 << 16),
 		trouble: newMemos(1 << 16),
 
-		encoding: c.Encoding,
-		coding:   streams{running: make(map[streamKey]*Body)},
-		encoders: semaphore.NewWeighted(max(fewestEncoders, c.MaxBytes/4/encode.FastRoom)),
+		encoding:     c.Encoding,
+		coding:       streams{running: make(map[streamKey]*Body)},
+		encoders:     semaphore.NewWeighted(max(fewestEncoders, c.MaxBytes/4/encode.FastRoom)),
+		dictionaries: dictionaries{families: make(map[family][]*dictionary)},
 
 		diskWanted: c.Disk.Path != "",
 	}

@@ -51,10 +51,13 @@ func appendPart(key []byte, part string) []byte {
 
 // appendField appends what q says in a field: whether it is there, since an absent field matches an absent one only, and its
 // normalised value. Of Accept-Encoding only the class counts, as only that is ever shown to the origin; where we make the
-// codings ourselves, all clients are one class.
+// codings ourselves, all clients are one class. Of dictionaries the origin is shown nothing.
 func appendField(key []byte, q *Query, name string) []byte {
 	if name == "Accept-Encoding" && q.coded {
 		return appendPart(append(key, 1), "*")
+	}
+	if name == "Available-Dictionary" || name == "Dictionary-Id" {
+		return append(key, 0)
 	}
 	if name == "Accept-Encoding" {
 		return appendPart(append(key, 1), q.Coding.AcceptEncoding())

@@ -47,6 +47,10 @@ func (x *exchange) copyHead(m *cache.Meta, c cache.Choice, tag string) answerLin
 	if c.AddVary {
 		l.header["Vary"] = append(l.header["Vary"], "Accept-Encoding")
 	}
+	if use := c.UseAs(); use != "" { // RFC 9842, sections 2.1 and 6.2
+		l.set("Use-As-Dictionary", use)
+		l.header["Vary"] = append(l.header["Vary"], "Available-Dictionary")
+	}
 	if loc := l.header["Location"]; len(loc) > 0 && loc[0] != "" && x.route.pool != nil {
 		l.set("Location", rewriteLocation(loc[0], x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
 	}

@@ -4,7 +4,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"selvage/cache"
-	"selvage/encode"
 )
 
 // encodeCollector tells what the making of codings takes, and what comes of it.
@@ -36,9 +35,6 @@ func (c encodeCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	made := c.Meter.Stats()
 	for _, f := range made.Flows {
-		if f.Coding == encode.DCZ {
-			continue // none are made
-		}
 		labels := []string{f.Coding.String(), f.Level.String()}
 		counter(encodeBodies, float64(f.Bodies), labels...)
 		counter(encodeIn, float64(f.In), labels...)

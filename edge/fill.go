@@ -159,7 +159,7 @@ func (x *exchange) heard(resp *http.Response, took time.Duration) {
 func (x *exchange) fillHeader(alone bool) http.Header {
 	h := x.outbound()
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-		"Cache-Control", "Pragma", "Expect", "Upgrade", "Te"} {
+		"Cache-Control", "Pragma", "Expect", "Upgrade", "Te", "Available-Dictionary", "Dictionary-Id"} {
 		delete(h, name)
 	}
 	// About content that is not there, and an origin may answer an odd one with an error that it lets be stored.

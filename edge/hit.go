@@ -100,7 +100,8 @@ func (h *hit) reduce() bool {
 
 // notPlain are the fields with which a request takes the long way whatever they say: beside those that ask for another kind
 // of answer, those that net/http or an exchange does not leave as they came.
-const notPlain = cache.HasRange | cache.HasIfRange | cache.HasIfMatch | cache.HasIfUnmodifiedSince | cache.HasUpgrade | cache.HasExpect
+const notPlain = cache.HasRange | cache.HasIfRange | cache.HasIfMatch | cache.HasIfUnmodifiedSince | cache.HasUpgrade | cache.HasExpect |
+	cache.HasDictionary
 
 func (h *hit) reduceFields() bool {
 	for i := range h.r.Len() {
@@ -150,6 +151,7 @@ func (h *hit) respond(w *lane.Writer, o *cache.Object) bool {
 	}
 	defer c.Release()
 	h.store.Improve(o, h.route.policy, c, h.start.Mono)
+	h.store.Learn(o, c, h.start.Mono)
 	h.res.Status, h.res.Coding = m.Status, c.Coding
 	if cache.Precondition(&h.q, m.Status, m.ETag, m.LastModified, m.Date) == cache.NotModified {
 		h.res.Status, h.res.Coding = http.StatusNotModified, ""

@@ -68,6 +68,7 @@ func laneEdges(t *testing.T) (on, off *Edge) {
 	}
 	t.Cleanup(store.Close)
 	codings := encode.DefaultConfig()
+	codings.Dictionary.Match = []string{"/coded/*"}
 	start := func(lane string) *Edge {
 		conf := DefaultConfig()
 		conf.Log.Format, conf.FastLane = "off", lane

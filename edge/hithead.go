@@ -54,6 +54,9 @@ func (h *hit) appendHead(dst []byte, m *cache.Meta, c *cache.Choice, length int6
 	if c.AddVary {
 		dst = h.appendLine(dst, "Vary", "Accept-Encoding")
 	}
+	if use := c.UseAs(); use != "" {
+		dst = h.appendLine(h.appendLine(dst, "Use-As-Dictionary", use), "Vary", "Available-Dictionary")
+	}
 	dst = h.appendOwn(dst, m)
 	if h.res.Status == m.Status {
 		dst = strconv.AppendInt(append(dst, "Content-Length: "...), length, 10)

@@ -40,6 +40,7 @@ func (x *exchange) respond(o *cache.Object) {
 	x.head(m.Status)
 	if hasBody(x.r.Method, m.Status) {
 		x.send(c.Body, 0, -1)
+		x.store.Learn(o, c, x.now.Mono)
 	}
 }
 

@@ -21,8 +21,8 @@ type Config struct {
 	// Set-Cookie to requests without Authorization and Cookie. What carries a secret beside text of an attacker's choice betrays
 	// the secret by its length (BREACH).
 	Dynamic string `yaml:"dynamic" enum:"none,anonymous,all"`
-	// Dictionary sends what has changed since a version that the client has. It is not in the file.
-	Dictionary DictionaryConfig
+	// Dictionary sends what has changed since a version that the client has.
+	Dictionary DictionaryConfig `yaml:"dictionary"`
 }
 
 // DictionaryConfig is about deltas (RFC 9842).

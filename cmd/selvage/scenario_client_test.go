@@ -37,6 +37,8 @@ type scriptedClient struct {
 	last *exchange
 	etag string         // of the last answer that had one
 	wg   sync.WaitGroup // exchanges under way
+
+	dictionary []byte // content of the last answer that was one
 }
 
 // wire is a client's connection.
@@ -66,13 +68,24 @@ func (c *scriptedClient) begin(ctx context.Context, a *scriptedAsk) (*exchange, 
 		c.wire = w
 	}
 	if c.last != nil {
-		c.etag = cmp.Or(c.last.snapshot().header.Get("Etag"), c.etag)
+		c.remember(c.last.snapshot())
 	}
 	x := newExchange(a)
+	x.out.dictionary = c.dictionary
 	c.last = x
 	w := c.wire
 	c.wg.Go(func() { w.exchange(a, x) })
 	return x, nil
+}
+
+// remember keeps of an answer what later requests may be about.
+func (c *scriptedClient) remember(o *outcome) {
+	c.etag = cmp.Or(o.header.Get("Etag"), c.etag)
+	if o.header.Get("Use-As-Dictionary") != "" {
+		if content, err := o.content(); err == nil {
+			c.dictionary = content
+		}
+	}
 }
 
 // leave hangs up.

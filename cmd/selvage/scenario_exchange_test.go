@@ -24,6 +24,8 @@ type outcome struct {
 	done   bool
 	err    error // how it ended, unless it ended well
 	closed bool  // the node closed the connection
+
+	dictionary []byte // that the client has
 }
 
 // interim is an informational response.

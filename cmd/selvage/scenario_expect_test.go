@@ -177,6 +177,8 @@ func (o *outcome) content() ([]byte, error) {
 		plain = brotli.NewReader(bytes.NewReader(o.body))
 	case encode.Zstd:
 		plain, err = zstd.NewReader(bytes.NewReader(o.body), zstd.WithDecoderConcurrency(1))
+	case encode.DCZ: // one of these is made for each dictionary
+		plain, err = encode.NewDeltaReader(bytes.NewReader(o.body), o.dictionary, encode.DefaultLimits())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("content in %v: %w", coding, err)

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing/synctest"
 	"time"
+
+	"selvage/encode"
 )
 
 // patience bounds, in the scenario's own time, what nothing else bounds.
@@ -178,7 +180,8 @@ func (s *stage) client(name string) *scriptedClient {
 	}
 	c := &scriptedClient{name: name, from: netip.MustParseAddr("192.0.2.1"), over: s.mode.over, network: s.network}
 	c.expand = func(text string) string {
-		return s.expand(strings.NewReplacer("$client", name, "$etag", c.etag).Replace(text))
+		have := encode.HashOf(c.dictionary).String()
+		return s.expand(strings.NewReplacer("$client", name, "$etag", c.etag, "$dictionary", have).Replace(text))
 	}
 	s.clients[name] = c
 	s.names = append(s.names, name)

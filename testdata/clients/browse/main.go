@@ -1,6 +1,7 @@
-// Command browse loads a page in a headless Chromium, with all that belongs to it, and says what came and by which protocol:
+// Command browse loads pages in a headless Chromium, one after the other, with all that belongs to them, and says what came and
+// by which protocol:
 //
-//	browse PROTOCOL URL CHROMIUM [FLAG…]
+//	browse PROTOCOL URL[,URL…] CHROMIUM [FLAG…]
 //
 // It fails if anything came by another protocol than PROTOCOL (h2, h3), with a status other than 200, or not at all, and if
 // there is an error in the page's console.
@@ -15,15 +16,16 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 )
 
 func main() {
 	if len(os.Args) < 4 {
-		fmt.Fprintln(os.Stderr, "usage: browse PROTOCOL URL CHROMIUM [FLAG…]")
+		fmt.Fprintln(os.Stderr, "usage: browse PROTOCOL URL[,URL…] CHROMIUM [FLAG…]")
 		os.Exit(2)
 	}
-	if err := browse(os.Args[1], os.Args[2], os.Args[3:]); err != nil {
+	if err := browse(os.Args[1], strings.Split(os.Args[2], ","), os.Args[3:]); err != nil {
 		fmt.Fprintln(os.Stderr, "browse:", err)
 		os.Exit(1)
 	}
@@ -32,7 +34,7 @@ func main() {
 // patience is for a machine that is busy with other things.
 const patience = time.Minute
 
-func browse(protocol, url string, command []string) error {
+func browse(protocol string, urls, command []string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	b, err := start(ctx, command)
@@ -40,8 +42,22 @@ func browse(protocol, url string, command []string) error {
 		return err
 	}
 	defer b.stop()
+	page, err := b.page()
+	if err != nil {
+		return err
+	}
+	for _, url := range urls {
+		if err := b.visit(page, protocol, url); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// visit loads a page and all that belongs to it.
+func (b *browser) visit(page, protocol, url string) error {
 	v := visit{protocol: protocol, pending: map[string]string{}}
-	if err := b.open(url, v.see); err != nil {
+	if err := b.open(page, url, v.see); err != nil {
 		return errors.Join(append(v.wrong, err)...)
 	}
 	if v.loaded == 0 {
@@ -138,23 +154,28 @@ func (b *browser) call(session, method string, params, result any) error {
 	}
 }
 
-// open loads a page and shows its events to see, until that says that it has seen enough.
-func (b *browser) open(url string, see func(message) (enough bool)) error {
+// page returns the session of an empty page, whose events are sent.
+func (b *browser) page() (session string, err error) {
 	var target struct{ TargetID string }
 	if err := b.call("", "Target.createTarget", map[string]any{"url": "about:blank"}, &target); err != nil {
-		return err
+		return "", err
 	}
 	var page struct{ SessionID string }
 	attach := map[string]any{"targetId": target.TargetID, "flatten": true}
 	if err := b.call("", "Target.attachToTarget", attach, &page); err != nil {
-		return err
+		return "", err
 	}
 	for _, domain := range []string{"Network", "Log", "Runtime", "Page"} {
 		if err := b.call(page.SessionID, domain+".enable", struct{}{}, nil); err != nil {
-			return err
+			return "", err
 		}
 	}
-	if err := b.send(page.SessionID, "Page.navigate", map[string]any{"url": url}); err != nil {
+	return page.SessionID, nil
+}
+
+// open has a page load a URL and shows its events to see, until that says that it has seen enough.
+func (b *browser) open(page, url string, see func(message) (enough bool)) error {
+	if err := b.send(page, "Page.navigate", map[string]any{"url": url}); err != nil {
 		return err
 	}
 	for {
