@@ -73,7 +73,7 @@ func (c *conn) more() error {
 // the client sent behind its last request is not looked at. Neither that nor what it sends before it has a long answer whole
 // may reset the answer (RFC 9112, section 9.6).
 func (c *conn) leave() error {
-	c.spoiled = c.held() > 0 || c.link.full || c.work.out.long
+	c.spoiled = c.held() > 0 || c.work.in.full() || c.link.full || c.work.out.long
 	if c.records == nil {
 		return errors.Join(c.flush(), io.EOF)
 	}

@@ -15,6 +15,7 @@ const (
 
 func (s *stash) bytes() []byte { return s.buf[s.r:s.w] }
 func (s *stash) len() int      { return s.w - s.r }
+func (s *stash) full() bool    { return s.w == len(s.buf) } // the last read may have left something
 
 // take moves bytes to p.
 func (s *stash) take(p []byte) int {
