@@ -60,8 +60,15 @@ func (b *bench) choose(path string, fields ...string) (c Choice, body string) {
 	return b.read(o, q)
 }
 
-// read reads what is chosen of o for q.
+// read reads what is chosen of o for q, and decodes it.
 func (b *bench) read(o *Object, q *Query) (c Choice, body string) {
+	b.t.Helper()
+	c, coded := b.readCoded(o, q)
+	return c, b.decode(c.Coding, coded)
+}
+
+// readCoded reads what is chosen of o for q as a client gets it.
+func (b *bench) readCoded(o *Object, q *Query) (c Choice, body []byte) {
 	b.t.Helper()
 	c = b.Choose(o, q, b.policy)
 	if c.Pending {
@@ -71,11 +78,11 @@ func (b *bench) read(o *Object, q *Query) (c Choice, body string) {
 		}
 		defer c.Release()
 	}
-	all, err := io.ReadAll(newFollower(c.Body, nil))
+	body, err := io.ReadAll(newFollower(c.Body, nil))
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return c, b.decode(c.Coding, all)
+	return c, body
 }
 
 // decode has decoders of its own: those of package encode are kept, and one of zstd has a channel of the bubble it was made in.

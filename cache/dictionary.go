@@ -49,7 +49,7 @@ func (c *Codings) newUse(m *Meta, path string) *dictionaryUse {
 		return u
 	}
 	if p, ok := c.Dictionary.Pattern(path); ok {
-		u.pattern, u.field = p, encode.UseAs(p, "")
+		u.pattern, u.field = p, encode.UseAs(p)
 	}
 	return u
 }

@@ -50,18 +50,7 @@ func (b *bench) load(version string, fields ...string) (Choice, []byte) {
 		defer a.Release()
 		o = a.Object
 	}
-	c := b.Choose(o, q, b.policy)
-	if c.Pending {
-		var err error
-		if c, err = b.Stream(o, b.policy, c); err != nil {
-			b.t.Fatal(err)
-		}
-		defer c.Release()
-	}
-	all, err := io.ReadAll(newFollower(c.Body, nil))
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	c, all := b.readCoded(o, q)
 	b.Learn(o, c, b.clock.Now().Mono)
 	synctest.Wait()
 	return c, all

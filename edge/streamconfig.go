@@ -102,17 +102,9 @@ func (c *StreamConfig) validate(origins map[string]bool, p problems) {
 		validateOrigin(r.Origin, origins, at)
 	}
 	validatePeers(c.ProxyProtocol, p, "proxy_protocol")
-	for i, s := range c.Allow {
-		validatePrefix(s, p.under("allow[%d]", i))
-	}
-	for i, s := range c.Deny {
-		validatePrefix(s, p.under("deny[%d]", i))
-	}
+	validateGate(c.Allow, c.Deny, c.MaxConnsPerAddress, p)
 	if c.MaxConns < 0 {
 		p("max_conns", "is negative", "0 is a share of the descriptor limit")
-	}
-	if c.MaxConnsPerAddress < 0 {
-		p("max_conns_per_address", "is negative", "0 is no bound")
 	}
 	c.Timeouts.validate(p.under("timeouts"))
 }

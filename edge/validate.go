@@ -171,15 +171,7 @@ func (c *SiteConfig) validate(origins map[string]bool, p problems) {
 	if c.Methods != "" && c.Methods != "standard" && c.Methods != "any" {
 		p("methods", strconv.Quote(c.Methods)+" is not known", "standard or any")
 	}
-	for i, s := range c.Allow {
-		validatePrefix(s, p.under("allow[%d]", i))
-	}
-	for i, s := range c.Deny {
-		validatePrefix(s, p.under("deny[%d]", i))
-	}
-	if c.MaxConnsPerAddress < 0 {
-		p("max_conns_per_address", "is negative", "0 is no bound")
-	}
+	validateGate(c.Allow, c.Deny, c.MaxConnsPerAddress, p)
 	validateOrigin(c.Origin, origins, p)
 	if c.Cache != nil {
 		c.Cache.Validate(p.under("cache"))
@@ -227,6 +219,19 @@ func validatePeers(list []string, p problems, key string) {
 		if s != "unix" {
 			validatePrefix(s, p.under("%s[%d]", key, i))
 		}
+	}
+}
+
+// validateGate looks at who may come: to a site, or to a stream.
+func validateGate(allow, deny []string, perAddress int, p problems) {
+	for i, s := range allow {
+		validatePrefix(s, p.under("allow[%d]", i))
+	}
+	for i, s := range deny {
+		validatePrefix(s, p.under("deny[%d]", i))
+	}
+	if perAddress < 0 {
+		p("max_conns_per_address", "is negative", "0 is no bound")
 	}
 }
 

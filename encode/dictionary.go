@@ -3,7 +3,6 @@ package encode
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"strings"
 
 	"github.com/dunglas/httpsfv"
 )
@@ -31,29 +30,6 @@ func ParseAvailable(lines []string) (Hash, bool) {
 	return Hash(b), true
 }
 
-// maxDictionaryID bounds Dictionary-ID (RFC 9842, section 2.3).
-const maxDictionaryID = 1024
-
-// ParseDictionaryID returns what the lines of Dictionary-ID call the dictionary, in the server's own words. It proves nothing:
-// only the hash does.
-func ParseDictionaryID(lines []string) (string, bool) {
-	item, err := httpsfv.UnmarshalItem(lines)
-	if err != nil {
-		return "", false
-	}
-	id, ok := item.Value.(string)
-	if !ok || id == "" || len(id) > maxDictionaryID {
-		return "", false
-	}
-	return id, true
-}
-
 // UseAs returns the value of Use-As-Dictionary for a response that is a dictionary for the paths that p matches (RFC 9842,
-// section 2.1). id is printable ASCII, or empty.
-func UseAs(p Pattern, id string) string {
-	value := `match="` + string(p) + `"`
-	if id != "" {
-		value += `, id="` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(id) + `"`
-	}
-	return value
-}
+// section 2.1).
+func UseAs(p Pattern) string { return `match="` + string(p) + `"` }

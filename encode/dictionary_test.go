@@ -37,44 +37,15 @@ func TestParseAvailable(t *testing.T) {
 	}
 }
 
-func TestParseDictionaryID(t *testing.T) {
-	for _, tt := range []struct {
-		lines []string
-		want  string
-	}{
-		{[]string{`"dictionary-12345"`}, "dictionary-12345"},
-		{[]string{`"with \"quotes\" and \\"`}, `with "quotes" and \`},
-		{[]string{`"` + strings.Repeat("a", 1024) + `"`}, strings.Repeat("a", 1024)},
-		{[]string{`"` + strings.Repeat("a", 1025) + `"`}, ""},
-		{[]string{`""`}, ""},
-		{[]string{`token`}, ""},
-		{[]string{`"a"`, `"b"`}, ""},
-		{nil, ""},
-	} {
-		if got, ok := ParseDictionaryID(tt.lines); got != tt.want || ok != (tt.want != "") {
-			t.Errorf("ParseDictionaryID(%q) = %q, %t, want %q", tt.lines, got, ok, tt.want)
-		}
-	}
-}
-
 // What the field says is what a parser of structured fields reads.
 func TestUseAs(t *testing.T) {
-	for _, id := range []string{"", "dictionary-12345", `with "quotes" and \`} {
-		value := UseAs("/app/*/main.js", id)
-		d, err := httpsfv.UnmarshalDictionary([]string{value})
-		if err != nil {
-			t.Fatalf("%s: %v", value, err)
-		}
-		if match, _ := d.Get("match"); match.(httpsfv.Item).Value != "/app/*/main.js" {
-			t.Errorf("%s: match = %v", value, match)
-		}
-		got := ""
-		if item, ok := d.Get("id"); ok {
-			got = item.(httpsfv.Item).Value.(string)
-		}
-		if got != id {
-			t.Errorf("%s: id = %q, want %q", value, got, id)
-		}
+	value := UseAs("/app/*/main.js")
+	d, err := httpsfv.UnmarshalDictionary([]string{value})
+	if err != nil {
+		t.Fatalf("%s: %v", value, err)
+	}
+	if match, _ := d.Get("match"); match.(httpsfv.Item).Value != "/app/*/main.js" || len(d.Names()) != 1 {
+		t.Errorf("%s: match = %v, of %v", value, match, d.Names())
 	}
 }
 
@@ -88,12 +59,6 @@ func FuzzDictionaryFields(f *testing.F) {
 		if h, ok := ParseAvailable(lines); ok {
 			if again, ok := ParseAvailable([]string{h.String()}); !ok || again != h {
 				t.Errorf("%q is %v, which is %v", lines, h, again)
-			}
-		}
-		if id, ok := ParseDictionaryID(lines); ok {
-			_, value, _ := strings.Cut(UseAs("/", id), "id=")
-			if again, ok := ParseDictionaryID([]string{value}); !ok || again != id {
-				t.Errorf("%q is %q, which is %q", lines, id, again)
 			}
 		}
 	})
