@@ -46,9 +46,7 @@ tls: {state: %q}
 admin: {socket: %q}
 sites: [{hosts: [site.test], tls: {issuer: internal}, routes: [{respond: {body: hello}}]}]
 `, conns, g.cache, g.socket())
-	if err := os.WriteFile(g.config(), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, g.config(), []byte(text))
 	return g.startReady(t)
 }
 

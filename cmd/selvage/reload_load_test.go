@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,9 +87,7 @@ sites:
   - {hosts: [site.test], tls: {issuer: %s}, routes: [{respond: {body: "page %d"}}]}
   - {hosts: [site-%d.test], tls: {issuer: internal}, routes: [{respond: {body: other}}]}
 `, 100+i%2, r.g.cache, r.g.socket(), issuer, i, i)
-	if err := os.WriteFile(r.g.config(), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, r.g.config(), []byte(text))
 }
 
 // visit asks for one page after the other.

@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -63,9 +62,7 @@ streams:
   - {name: shared, address: "127.0.0.1:0", routes: [{hosts: [vpn.example.com], origin: secure}]}
 sites: [{hosts: [www.example.com], routes: [{respond: {body: the site}}]}]
 `, n.g.cache, n.g.socket(), strings.Join(upstreams, `", "tcp://`), n.secure.Listener.Addr(), more)
-	if err := os.WriteFile(n.g.config(), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, n.g.config(), []byte(text))
 }
 
 func (n *streamNode) reload(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -116,9 +115,7 @@ func newHurtSite(t *testing.T, binary string, kind upstreamKind) *hurtSite {
 	default:
 		s.startUpstreams(func(*upstreamProcess) {})
 	}
-	if err := os.WriteFile(g.config(), []byte(s.configuration(more)), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, g.config(), []byte(s.configuration(more)))
 	s.node = g.startReady(t)
 	return s
 }
