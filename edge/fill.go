@@ -19,7 +19,7 @@ import (
 func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) bool {
 	if d.Alone && d.Outcome == cache.Miss && x.q.Present.Has(cache.HasRange) {
 		x.res.Outcome = cache.Pass // its whole would be fetched for this client alone
-		x.pass(true)
+		x.pass(forOne)
 		return true
 	}
 	if d.Outcome == cache.Miss {
@@ -84,7 +84,7 @@ func (x *exchange) respondOnce(a cache.Answer) {
 	if a.Response.StatusCode == http.StatusOK && x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet {
 		a.Response.Body.Close()
 		x.res.Outcome = cache.Pass
-		x.pass(true)
+		x.pass(forOne)
 		return
 	}
 	m := a.Admission.Meta
@@ -160,7 +160,7 @@ func (x *exchange) heard(resp *http.Response, took time.Duration) {
 func (x *exchange) fillHeader(alone, background bool) http.Header {
 	h := x.outbound()
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-		"Expect", "Upgrade", "Te", "Available-Dictionary", "Dictionary-Id"} {
+		"Expect", "Upgrade", "Te"} {
 		delete(h, name)
 	}
 	if background || x.route.policy.ClientDirectives != "honour" {
@@ -169,16 +169,23 @@ func (x *exchange) fillHeader(alone, background bool) http.Header {
 	}
 	// About content that is not there, and an origin may answer an odd one with an error that it lets be stored.
 	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
+	x.limitChoice(h, alone)
+	return h
+}
+
+// limitChoice leaves of the fields by which an origin may choose an answer what the cache shows it.
+func (x *exchange) limitChoice(h http.Header, alone bool) {
 	if x.route.policy.RequestCookies == "strip" {
 		delete(h, "Cookie")
 	}
+	delete(h, "Available-Dictionary")
+	delete(h, "Dictionary-Id")
 	delete(h, "Accept-Encoding")
 	if codings := x.q.Coding.AcceptEncoding(); x.route.policy.Codings != nil && !alone {
 		h.Set("Accept-Encoding", "identity") // all codings are made here: see cache.Object.Choose
 	} else if codings != "" {
 		h.Set("Accept-Encoding", codings)
 	}
-	return h
 }
 
 // withValidators is h for a request that validates m, if there is one. h stays as it is: another attempt may begin with it.
