@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -128,9 +129,13 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 		out.Close = isSafe(r.Method) || r.Method == http.MethodDelete
 	}
 	_, hasAgent := r.Header["User-Agent"]
+	nominate := r.Header["Te"] != nil && u.speaksHTTP1()
 	signer := u.pool.rules.signer
-	if !hasAgent || signer != nil {
+	if !hasAgent || nominate || signer != nil {
 		out.Header = maps.Clone(r.Header)
+	}
+	if nominate { // RFC 9110, section 10.1.4
+		out.Header["Connection"] = append(slices.Clip(r.Header["Connection"]), "TE")
 	}
 	if !hasAgent { // present but empty, or http.Transport puts in its own
 		out.Header["User-Agent"] = nil
@@ -139,6 +144,12 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 		signer.sign(out, time.Now())
 	}
 	return out
+}
+
+// speaksHTTP1 reports whether the version is known before there is a connection. HTTP/2 has no field Connection, and must not be
+// sent one.
+func (u *upstream) speaksHTTP1() bool {
+	return u.protocol == protocolHTTP1 || u.scheme == "http" && u.protocol != protocolHTTP2
 }
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
