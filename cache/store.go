@@ -274,9 +274,9 @@ func (s *Store) keep(o *Object) {
 	replaces := false
 	if s.place(o, func(_ *variants, v *variant) bool {
 		replaces = v.stored != nil
-		whole := v.filling == o
+		newest := v.filling == o || o.settled == nil // one that came whole was never offered
 		v.stored, v.filling = o, nil
-		return whole
+		return newest
 	}) {
 		s.hold(o, replaces)
 		s.disk.put(o)

@@ -91,7 +91,7 @@ func (x *exchange) passHead(alone bool) {
 	informed := &interim{x: x}
 	defer informed.stop()
 	r := &http.Request{
-		Method: http.MethodHead, URL: x.target(x.q.RawQuery, x.q.HasQuery), Host: x.originHost(), Header: x.fillHeader(alone),
+		Method: http.MethodHead, URL: x.target(x.q.RawQuery, x.q.HasQuery), Host: x.originHost(), Header: x.fillHeader(alone, false),
 		RemoteAddr: x.client.address(),
 	}
 	requested := x.clock.Now()

@@ -74,6 +74,10 @@ func (x *exchange) send(b *cache.Body, start, end int64) bool {
 	var r cache.Reader
 	b.Open(&r, start)
 	defer r.Close()
+	write := x.write
+	if end < 0 && b.Complete() {
+		write = x.writeRest
+	}
 	for at := start; end < 0 || at < end; {
 		limit := int64(piece)
 		if end >= 0 {
@@ -95,7 +99,7 @@ func (x *exchange) send(b *cache.Body, start, end int64) bool {
 			}
 			continue
 		}
-		if !x.write(p) {
+		if !write(p) {
 			return false
 		}
 		at += int64(len(p))
