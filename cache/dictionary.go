@@ -21,8 +21,8 @@ type dictionaryUse struct {
 	pattern encode.Pattern // "" is none
 	field   string         // Use-As-Dictionary
 
-	due     atomic.Int64               // Instant from which on the object may be learned; never while that is under way
-	learned atomic.Pointer[dictionary] // what came of it
+	due     atomic.Int64                // Instant from which on the object may be learned; never while that is under way
+	learned atomic.Pointer[encode.Hash] // of its content, once that was read
 }
 
 // never is later than any Instant.
@@ -143,12 +143,12 @@ func (s *Store) learn(o *Object, u *dictionaryUse) {
 		if err != nil {
 			return // of the disk, or the end
 		}
-		u.learned.Store(&dictionary{
-			hash: encode.HashOf(plain), key: strings.Clone(o.Key), keyHash: o.Hash, variant: o.Variant,
-			target: o.target(), epoch: o.Meta.Epoch,
-		})
+		u.learned.Store(new(encode.HashOf(plain)))
 	}
-	s.dictionaries.add(o.family(u), u.learned.Load())
+	s.dictionaries.add(o.family(u), &dictionary{
+		hash: *u.learned.Load(), key: strings.Clone(o.Key), keyHash: o.Hash, variant: o.Variant,
+		target: o.target(), epoch: o.Meta.Epoch,
+	})
 }
 
 // dictionaryContent returns the content of a dictionary, if it is still stored.
@@ -209,7 +209,7 @@ func (all *dictionaries) add(f family, d *dictionary) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	known, there := all.families[f]
-	if slices.ContainsFunc(known, func(old *dictionary) bool { return old == d || old.hash == d.hash && !old.sameObject(d) }) {
+	if slices.ContainsFunc(known, func(old *dictionary) bool { return old.hash == d.hash && !old.sameObject(d) }) {
 		return
 	}
 	if !there && len(all.families) >= maxFamilies {

@@ -332,7 +332,7 @@ func TestADictionaryStaysByItsName(t *testing.T) {
 		time.Sleep(relearn)
 		b.load(oldApp)
 		work()
-		if b.dictionaries.find(f, h) != first {
+		if again := b.dictionaries.find(f, h); again == nil || again.key != first.key {
 			t.Error("it was not learned again")
 		}
 	})
