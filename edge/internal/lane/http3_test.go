@@ -252,6 +252,7 @@ func TestHTTP3Shutdown(t *testing.T) {
 		if err := <-ended; err != nil {
 			t.Errorf("Shutdown = %v", err)
 		}
+		<-busy.conn.Context().Done() // the client is told a moment later
 		if got := endOf(context.Cause(busy.conn.Context())); got != "end 100" {
 			t.Errorf("the connection: %s, want H3_NO_ERROR", got)
 		}
