@@ -86,7 +86,7 @@ func (s *Server) admit(c net.Conn, from Listener, altSvc string) {
 		s.lanes.Go(func() { s.run(&plainConn{newConn(l, l, nil)}) })
 		return
 	}
-	s.hands.Go(func() {
+	s.shake(func() {
 		if from.Divert == nil || !s.divert(l, from.Divert) {
 			s.handshake(l, from.TLS)
 		}

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -172,6 +173,29 @@ func TestHTTP3Idle(t *testing.T) {
 		}
 		if got != "end 100" || time.Since(start).Round(time.Second) != testTimeouts.Idle {
 			t.Errorf("%s after %v, want the end after %v", got, time.Since(start), testTimeouts.Idle)
+		}
+	})
+}
+
+// TestHTTP3NoEarlyData: a client that comes back resumes, and what it sends before the handshake is over is not taken: it might
+// be a replay (RFC 8470, section 3).
+func TestHTTP3NoEarlyData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newRig(t, echo, nil).startHTTP3(serverTLS())
+		config := clientConfig("h3")
+		config.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+		for _, resumes := range []bool{false, true} {
+			conn, err := n.socket().DialEarly(t.Context(), packetServer, config, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := &h3client{t: t, conn: conn}
+			if got := c.ask(h2Fields()...); got != "200" {
+				t.Errorf("resumed %v: status %s, want 200", resumes, got)
+			}
+			if s := conn.ConnectionState(); s.TLS.DidResume != resumes || s.Used0RTT {
+				t.Errorf("resumed %v, early data %v, want %v, false", s.TLS.DidResume, s.Used0RTT, resumes)
+			}
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 
 // account is what a client has sent below HTTP, and what that was good for. There it may send much that asks for nothing and
 // costs it next to nothing: PING, PATH_CHALLENGE, MAX_DATA, empty STREAM frames, frames of unknown types, all of which quic-go
-// takes, and shows to nobody. But it counts what comes. So once a second what has come is held against what it was good
-// for, and the rest is paid for, from a credit of its own: a request is good for much, and must not pay for its reset.
+// takes, and shows to nobody. But it counts what comes. So every now and then what has come is held against what it was
+// good for, and the rest is paid for, from a credit of its own: a request is good for much, and must not pay for its reset.
 type account struct {
 	bytes credit
 	worth atomic.Int64 // of the requests, content and answers so far: what could come for them
@@ -83,7 +83,7 @@ func (c *http3Conn) audit() {
 }
 
 // auditEvery bounds how long a flood may last.
-const auditEvery = time.Second
+const auditEvery = 250 * time.Millisecond
 
 // watch audits the connections of the socket until it is closed.
 func (f *quicFront) watch() {

@@ -55,8 +55,11 @@ type Server struct {
 	accepted  atomic.Uint64
 	failed    atomic.Uint64 // errors of Accept
 
-	links *registry
-	done  chan struct{}  // closed when Shutdown begins
+	links   *registry
+	done    chan struct{} // closed when Shutdown begins
+	next    chan func()   // handshakes, for goroutines that rest
+	resting atomic.Int32  // goroutines that wait for next
+
 	loops sync.WaitGroup // the accept loops; added to under mu
 	hands sync.WaitGroup // handshakes; added to by the accept loops
 	lanes sync.WaitGroup // HTTP/1 connections that net/http has not seen; added to by the accept loops and handshakes
@@ -87,7 +90,7 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 	}
 	s := &Server{
 		cfg: cfg, handler: handler, epoch: time.Now(), lookAgain: lookAgain, done: make(chan struct{}),
-		links:     newRegistry(maxConns(cfg.Limits)),
+		next: make(chan func()), links: newRegistry(maxConns(cfg.Limits)),
 		listeners: make(map[*net.Listener]struct{}),
 		counts:    make(map[string]uint64),
 	}
