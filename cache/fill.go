@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"selvage/cache/internal/disk"
 	"time"
+
+	"selvage/cache/internal/disk"
 )
 
 // Times of fills.
@@ -35,7 +35,8 @@ type Fill struct {
 	Alone  bool    // share neither the fetch nor its answer
 	// Fetch asks the origin for the whole content, with Stale's validators if validate is not nil. It returns once the head
 	// is there. It runs for at most one request at a time of all that wait for the same claim, and ctx does not end with
-	// that request.
+	// that request, nor with the answer: what that holds ends with its Body, also with a Close while a Read of it waits.
+	// By a method Arrived that Body may say that it is known to be here to its end, so that no Read will wait.
 	Fetch func(ctx context.Context, validate *Meta) (*http.Response, error)
 	// Unreachable reports whether an error of Fetch, or of its answer's body, means that the origin said nothing at all; nil
 	// takes every error for that.
@@ -121,6 +122,20 @@ func (s *Store) suits(f *Fill, o *Object, found Found) bool {
 	return o != nil && Decide(f.Query, f.Policy, found, s.clock.Now().Mono).Outcome == Hit
 }
 
+// Outline returns what GET would be answered from where the origin gave r to HEAD: an object that has no body but its length, or
+// nil where that would be r itself. Nobody else gets to see it.
+func (s *Store) Outline(q *Query, p *Policy, r *Response) (*Object, Admission) {
+	get := *q
+	get.Method = http.MethodGet
+	a := Admit(&get, p, r)
+	if !a.Store && !sharedError(a) {
+		return nil, a
+	}
+	o := s.newObject(&get, a.Meta, newBody(r.Length))
+	o.fill = 0
+	return o, a
+}
+
 // sharedError reports whether an unstored answer is for all who waited for it: a 5xx has no better answer behind it. One that
 // is private, sets a cookie or forbids storing is for its request alone (RFC 9111, sections 5.2.2.5 and 5.2.2.7).
 func sharedError(a Admission) bool { return a.Reason == NotStoredError }
@@ -187,26 +202,22 @@ func (s *Store) enter() bool {
 
 // exchange judges what the origin answers. kept: a body is filling, and has taken over the room.
 func (s *Store) exchange(f *Fill) (a Answer, kept bool) {
-	ctx, cancel := context.WithCancel(s.ctx)
 	for validate := f.Stale; ; {
 		epoch := s.purges.Applied() // before the origin is asked: what is purged from here on purges this too
 		if !s.mayValidate(validate, epoch) {
 			validate = nil
 		}
-		r, resp, err := s.ask(ctx, f, validate)
+		r, resp, err := s.ask(f, validate)
 		if err != nil {
-			cancel()
 			return s.failed(f, Answer{Err: err}), false
 		}
 		if s.lateEpoch {
 			epoch = s.purges.Applied()
 		}
-		resp.Body = &cancelBody{resp.Body, cancel}
 		switch {
 		case resp.StatusCode == http.StatusNotModified && validate != nil:
 			if !Validates(validate.Meta, r) {
 				resp.Body.Close()
-				ctx, cancel = context.WithCancel(s.ctx)
 				validate = nil // it validated something else: ask for the whole
 				continue
 			}
@@ -227,13 +238,13 @@ func (s *Store) mayValidate(o *Object, epoch uint64) bool {
 	return o != nil && o.Meta.validates() && o.Verdict(s.purges, epoch) != Hard
 }
 
-func (s *Store) ask(ctx context.Context, f *Fill, validate *Object) (*Response, *http.Response, error) {
+func (s *Store) ask(f *Fill, validate *Object) (*Response, *http.Response, error) {
 	var meta *Meta
 	if validate != nil {
 		meta = validate.Meta
 	}
 	requested := s.clock.Now()
-	resp, err := f.Fetch(ctx, meta)
+	resp, err := f.Fetch(s.ctx, meta)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -284,10 +295,21 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 		p.limit = min(errorBody, s.max)
 	}
 	a.Object = s.newObject(f.Query, a.Admission.Meta, p.body)
+	p.object = a.Object
+	if p.arrived() { // with its head, as most do that are small: there is nothing to wait for
+		p.run()
+	} else {
+		s.pump(p)
+	}
+	return a, true
+}
+
+// pump has p move its body while requests already follow it.
+func (s *Store) pump(p *pump) {
 	settled := make(chan struct{})
-	p.object, a.Object.settled = a.Object, settled
+	p.object.settled = settled
 	if p.keep {
-		s.offer(a.Object)
+		s.offer(p.object)
 	}
 	s.stats.Filling.Add(1)
 	s.fills.Go(func() {
@@ -295,7 +317,6 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 		defer close(settled)
 		p.run()
 	})
-	return a, true
 }
 
 func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {
@@ -336,16 +357,4 @@ func (s *Store) failed(f *Fill, a Answer) Answer {
 	span := min(max(2*s.trouble.last(key).span, troubleFirst), troubleLast)
 	s.trouble.put(key, memo{until: now.Add(span), span: span, kind: f.trouble(a.Err)}, now)
 	return a
-}
-
-// cancelBody ends the fill's context with the body.
-type cancelBody struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-func (b *cancelBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.cancel()
-	return err
 }

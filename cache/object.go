@@ -17,7 +17,7 @@ type Object struct {
 	Host    string
 	URL     string // purge URL
 
-	settled <-chan struct{} // closed when the fill that makes Own has left it where it belongs; nil: it has
+	settled <-chan struct{} // closed when the fill that makes Own has left it where it belongs; nil: it came whole
 
 	// checked is the newest purge number up to which no purge concerns the Object: a hit pays one comparison until a new
 	// purge comes.

@@ -50,6 +50,13 @@ func (p *pump) run() {
 	p.budget.Release(p.reserved)
 }
 
+// arrived reports whether run waits for nobody: the whole body is known to be here, and fits in what is reserved for it.
+func (p *pump) arrived() bool {
+	from, ok := p.from.(interface{ Arrived() bool })
+	length, known := p.body.Length()
+	return ok && known && length <= min(p.reserved, p.limit) && p.store.inMemory(length) && from.Arrived()
+}
+
 // fail ends a body that will never be whole.
 func (p *pump) fail(err error) {
 	if p.keep { // first, so that nobody joins what has failed

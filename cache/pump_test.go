@@ -78,9 +78,10 @@ func TestStreamWaitsForItsFastestReaderAndLeavesTheSlowBehind(t *testing.T) {
 func TestStreamNobodyReadsIsAbandoned(t *testing.T) {
 	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
 		ended := false
-		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
-			context.AfterFunc(ctx, func() { ended = true })
-			return reply(200, endless{}, -1, "Cache-Control: max-age=60"), nil
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			resp := reply(200, nil, -1, "Cache-Control: max-age=60")
+			resp.Body = endless{func() { ended = true }}
+			return resp, nil
 		}
 		a := b.fill(b.query("/a"), nil, false)
 		synctest.Wait()
@@ -92,9 +93,61 @@ func TestStreamNobodyReadsIsAbandoned(t *testing.T) {
 	})
 }
 
-type endless struct{}
+// endless is a body without an end.
+type endless struct{ onClose func() }
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func (e endless) Close() error {
+	e.onClose()
+	return nil
+}
+
+// here is a body of which it is known that all of it is here.
+type here struct{ io.ReadCloser }
+
+func (here) Arrived() bool { return true }
+
+func TestBodyThatCameWithItsHeadIsStoredWithIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		length   int64 // as announced
+		largest  int64 // that the route keeps
+		complete bool  // once the fill says what it came to
+		stored   bool  // once all is over
+	}{
+		"whole":                {5, 100, true, true},
+		"of unknown length":    {-1, 100, false, true},
+		"longer than it says":  {4, 100, false, false},
+		"shorter than it says": {6, 100, false, false},
+		"larger than is kept":  {5, 4, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+				b.policy.MaxObject = c.largest
+				b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+					resp := reply(200, strings.NewReader("hello"), c.length, "Cache-Control: max-age=60")
+					resp.Body = here{resp.Body}
+					return resp, nil
+				}
+				a := b.fill(b.query("/a"), nil, false)
+				if complete := a.Object != nil && a.Object.Own.Body.Complete(); complete != c.complete {
+					t.Errorf("complete with the answer: %v, want %v", complete, c.complete)
+				}
+				a.Release()
+				synctest.Wait()
+				if stored := b.Objects() == 1; stored != c.stored {
+					t.Errorf("stored: %v, want %v", stored, c.stored)
+				}
+				if o, _ := b.Lookup(b.query("/a"), 0, b.clock.Now().Mono); (o != nil) != c.stored {
+					t.Errorf("found: %v, want %v", o != nil, c.stored)
+				}
+				if !b.budget.TryAcquire(b.max) {
+					t.Error("not all of the room for fills was given back")
+				}
+			})
+		})
+	}
+}
 
 func TestFillsTogetherAreBounded(t *testing.T) {
 	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // 128 KiB of fills

@@ -61,8 +61,8 @@ func (b *body) setGap(gap time.Duration) {
 
 func (b *body) exchange() *exchange { return b.x }
 
-// arrived reports whether the whole body is known to be here, so that no Read of it waits.
-func (b *body) arrived() bool {
+// Arrived reports whether the whole body is known to be here, so that no Read of it waits.
+func (b *body) Arrived() bool {
 	below, ok := b.ReadCloser.(*linkBody)
 	return ok && (below.over.Load() || below.link.arrived())
 }
@@ -77,7 +77,7 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (b *body) read(p []byte) (int, error) {
-	if !b.arrived() {
+	if !b.Arrived() {
 		b.x.await(forBody)
 		defer b.x.rest(forBody)
 	}

@@ -39,6 +39,8 @@ type conn struct {
 	socket  syscall.RawConn    // nil where there is none
 	onReady func(uintptr) bool // c.ready
 
+	joint *Writer // owned by the handler that answers: see Info.WriteRest
+
 	reading atomic.Bool
 	closed  atomic.Bool
 	wake    chan struct{} // a deadline was set, or Close was called
@@ -83,6 +85,7 @@ type tlsConn struct {
 func newConn(l *link, on stream, r *records) *conn {
 	c := &conn{stream: on, link: l, records: r, wake: make(chan struct{}, 1), armed: unknown}
 	c.socket, c.onReady = socketOf(l.Conn), c.ready
+	l.info.http1 = c
 	cut := c.cutWait
 	l.cut.Store(&cut)
 	return c
@@ -91,7 +94,7 @@ func newConn(l *link, on stream, r *records) *conn {
 // ReadFrom copies src to the connection in large writes, past net/http's buffer. Never by sendfile: nothing could check
 // the bytes before they leave.
 func (c plainConn) ReadFrom(src io.Reader) (int64, error) {
-	return io.Copy(struct{ io.Writer }{c.link}, src)
+	return io.Copy(struct{ io.Writer }{c.conn}, src)
 }
 
 // ConnectionState returns what the handshake agreed on.

@@ -24,7 +24,8 @@ type Info struct {
 	// served; "" on others.
 	AltSvc string
 
-	link *link
+	link  *link
+	http1 *conn // on the link, where HTTP/1 is spoken
 }
 
 // Reset closes the connection so that the client sees a reset and not an end: for an answer that broke off and whose end

@@ -5,7 +5,7 @@ import "sync"
 // records is a link as TLS reads and writes it. It writes a record at a time: those of one answer are gathered to leave in one
 // write.
 //
-// The lane gathers on the goroutine that reads; TLS may write an alert or a key update of its own meanwhile.
+// The lane gathers on the goroutine that reads, or on a handler's; TLS may write an alert or a key update of its own meanwhile.
 type records struct {
 	*link
 	borders borders // owned by whoever reads
