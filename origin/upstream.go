@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -162,12 +163,25 @@ func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 		response.Body = &body{ReadCloser: response.Body, x: x}
 		return response, nil
 	}
-	rw, ok := response.Body.(io.ReadWriteCloser)
-	if !ok { // no Upgrade and Connection in it
+	rw, why := x.switched(response)
+	if why != "" {
 		response.Body.Close()
 		x.end()
-		return nil, x.complete(fault(typeUpgradeFailed, "101 without Upgrade"))
+		return nil, x.complete(fault(typeUpgradeFailed, why))
 	}
 	response.Body = newUpgraded(rw, x)
 	return response, nil
+}
+
+// switched returns the connection behind a 101, or why there is none. To another protocol than was asked for an upstream may
+// not switch (RFC 9110, section 7.8): to h2c, say, whose requests nobody here would see.
+func (x *exchange) switched(response *http.Response) (rw io.ReadWriteCloser, why string) {
+	rw, ok := response.Body.(io.ReadWriteCloser)
+	switch {
+	case !ok: // no Upgrade and Connection in it
+		return nil, "101 without Upgrade"
+	case !strings.EqualFold(response.Header.Get("Upgrade"), x.request.Header.Get("Upgrade")):
+		return nil, "101 to a protocol that was not asked for"
+	}
+	return rw, ""
 }
