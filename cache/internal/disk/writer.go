@@ -14,6 +14,7 @@ const (
 	bufferBytes = 1 << 20                // gathered for one write
 	syncEvery   = 2 * time.Second        // between two syncs
 	tickEvery   = 100 * time.Millisecond // between two looks at the clock
+	gatherFor   = 5 * time.Millisecond   // after a job that nobody waits for, for others
 	jobsAtOnce  = 64                     // done before anything else is looked at
 	compactPart = 4                      // a segment of which less than this part is live is rewritten
 )
@@ -72,11 +73,8 @@ func (w *writer) work(ctx context.Context) {
 		busy = w.background() || busy
 		if !busy {
 			w.flush()
-			select {
-			case <-w.t.queue.ready:
-			case <-tick.C:
+			if w.t.queue.gather(tick.C, ctx.Done()) {
 				w.tick()
-			case <-ctx.Done():
 			}
 		}
 		select {
