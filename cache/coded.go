@@ -94,7 +94,7 @@ func (h *head) represent(m *Meta) *Representation {
 
 // Choose is Object.Choose with deltas, and with what the disk has besides.
 func (s *Store) Choose(o *Object, q *Query, p *Policy) Choice {
-	u := p.Codings.dictionary(o, q)
+	u := p.dictionary(o, q)
 	if u != nil {
 		if r := s.delta(o, q, u); r != nil {
 			return Choice{Representation: r, Varies: true, use: u}

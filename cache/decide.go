@@ -79,10 +79,11 @@ func coldReason(f Found) Reason {
 // fetch is for a request that nothing stored can answer. HEAD passes, because its answer cannot be stored. With
 // Authorization a request neither leads nor follows others, because Admit may find its answer to be for it alone.
 func fetch(q *Query, f Found, why Reason, authorized bool) Decision {
+	d := Decision{Outcome: Miss, Reason: why, Alone: authorized || f.HitForMiss}
 	if q.Method == http.MethodHead {
-		return Decision{Outcome: Pass, Reason: PassHead}
+		d.Outcome, d.Reason = Pass, PassHead
 	}
-	return Decision{Outcome: Miss, Reason: why, Alone: authorized || f.HitForMiss}
+	return d
 }
 
 // neverFresh reports whether the response needed validation from the moment it came.

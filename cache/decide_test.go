@@ -76,6 +76,7 @@ func TestDecideWithNothingStored(t *testing.T) {
 		// RFC 9111, section 3.5.
 		{"Authorization and a response not shared with it", askedWith(withAuthorization), Found{Meta: &Meta{Lifetime: time.Hour}}, Miss, PassAuthorization, []string{alone}},
 		{"HEAD passes", askedWith(head), Found{}, Pass, PassHead, nil},
+		{"HEAD of what refuses storing", askedWith(head), Found{HitForMiss: true}, Pass, PassHead, []string{alone}},
 		{"HEAD of what was purged", askedWith(head), Found{Meta: gone, Verdict: Hard}, Pass, PassHead, nil},
 		// Section 5.2.1.7.
 		{"only-if-cached", askedWith(onlyIfCached), Found{}, Refuse, OnlyIfCached, nil},

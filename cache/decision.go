@@ -24,7 +24,7 @@ type Decision struct {
 	Outcome    Outcome
 	Reason     Reason
 	Background bool          // with Stale: revalidate while nobody waits
-	Alone      bool          // with Miss or Revalidate: neither lead nor follow, as the answer may be of no use to others
+	Alone      bool          // with Miss or Revalidate: neither lead nor follow, as the answer may be of no use to others; with HEAD, so would GET
 	Age, TTL   time.Duration // of the Meta that was judged, if any
 }
 

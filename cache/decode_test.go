@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"selvage/encode"
 )
@@ -150,25 +153,43 @@ func TestALargeBodyIsDecodedAsItIsRead(t *testing.T) {
 	})
 }
 
-// Without room to decode, who can take the coded bytes still gets them; the other is told.
+// Without room to decode, who can take the coded bytes still gets them; the other waits for it, and is told.
 func TestNoRoomToDecode(t *testing.T) {
-	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
-		b.codedOrigin(text)
-		b.choose("/a", "Accept-Encoding", "gzip")
-		synctest.Wait()
-		if !b.budget.TryAcquire(b.max) {
-			t.Fatal("the budget is taken")
-		}
-		defer b.budget.Release(b.max)
-		q := b.query("/a", "Accept-Encoding", "br")
-		o, _ := b.look(q)
-		if _, err := b.Stream(o, b.policy, o.Choose(q, b.policy)); !errors.Is(err, ErrBusy) {
-			t.Errorf("error = %v, want %v", err, ErrBusy)
-		}
-		if c, body := b.choose("/a", "Accept-Encoding", "gzip"); c.Coding != "gzip" || body != text {
-			t.Errorf("coded %q, right %v", c.Coding, body == text)
-		}
-	})
+	for _, room := range []struct {
+		of   string
+		take func(b *bench) (giveBack func())
+	}{
+		{"decoders", func(b *bench) func() { return take(b.coders, leastCoders) }},
+		{"what they give", func(b *bench) func() { return take(b.coded, b.max) }},
+	} {
+		inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
+			b.codedOrigin(text)
+			b.choose("/a", "Accept-Encoding", "gzip")
+			synctest.Wait()
+			giveBack := room.take(b)
+			q := b.query("/a", "Accept-Encoding", "br")
+			o, _ := b.look(q)
+			begun := time.Now()
+			if _, err := b.Stream(o, b.policy, o.Choose(q, b.policy)); !errors.Is(err, ErrBusy) || time.Since(begun) != budgetWait {
+				t.Errorf("%s: error = %v after %v, want %v after %v", room.of, err, time.Since(begun), ErrBusy, budgetWait)
+			}
+			if c, body := b.choose("/a", "Accept-Encoding", "gzip"); c.Coding != "gzip" || body != text {
+				t.Errorf("%s: coded %q, right %v", room.of, c.Coding, body == text)
+			}
+			time.AfterFunc(budgetWait/2, giveBack)
+			if c, body := b.choose("/a", "Accept-Encoding", "br"); c.Coding != "" || body != text {
+				t.Errorf("%s: with room in time: coded %q, right %v", room.of, c.Coding, body == text)
+			}
+		})
+	}
+}
+
+// take has all of a semaphore taken, which nobody else uses.
+func take(all *semaphore.Weighted, n int64) (giveBack func()) {
+	if !all.TryAcquire(n) {
+		panic("somebody else uses it")
+	}
+	return func() { all.Release(n) }
 }
 
 // Without room to encode, everybody gets what there is.
@@ -176,12 +197,15 @@ func TestNoRoomToEncode(t *testing.T) {
 	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
 		b.choose("/a")
 		synctest.Wait()
-		if !b.budget.TryAcquire(b.max) {
-			t.Fatal("the budget is taken")
-		}
-		defer b.budget.Release(b.max)
+		giveBack := take(b.coded, b.max)
 		if c, body := b.choose("/a", "Accept-Encoding", "br"); c.Coding != "" || !c.AddVary || body != text {
 			t.Errorf("coded %q, Vary %v, right %v", c.Coding, c.AddVary, body == text)
+		}
+		giveBack()
+		// What fills hold is not for codings, nor the other way round.
+		defer take(b.budget, b.max)()
+		if c, body := b.choose("/a", "Accept-Encoding", "br"); c.Coding != "br" || body != text {
+			t.Errorf("beside fills: coded %q, right %v", c.Coding, body == text)
 		}
 	})
 }

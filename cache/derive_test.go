@@ -389,11 +389,12 @@ func TestEncodersThatWorkAtOnceAreBounded(t *testing.T) {
 			slow := &trickle{ctx: ctx, steps: []string{text}, every: time.Second}
 			return reply(200, slow, -1, "Cache-Control: max-age=100", "Content-Type: text/plain"), nil
 		}
-		for n := range fewestEncoders + 2 {
+		const most = leastCoders / encode.FastRoom
+		for n := range most + 2 {
 			q := b.query("/"+strconv.Itoa(n), "Accept-Encoding", "br")
 			a := b.fill(q, nil, false)
 			c, err := b.Stream(a.Object, b.policy, b.Choose(a.Object, q, b.policy))
-			if want := n < fewestEncoders; err != nil || (c.Coding == "br") != want || c.Pending {
+			if want := n < most; err != nil || (c.Coding == "br") != want || c.Pending {
 				t.Errorf("%d. body: coding %q, pending %v, error %v; want coded: %v", n, c.Coding, c.Pending, err, want)
 			}
 			c.Release()
@@ -404,7 +405,7 @@ func TestEncodersThatWorkAtOnceAreBounded(t *testing.T) {
 		if n := b.encoding.Meter.Stats().LeftPlain; n != 2 {
 			t.Errorf("%d were left plain, want 2", n)
 		}
-		if !b.encoders.TryAcquire(fewestEncoders) {
+		if !b.coders.TryAcquire(leastCoders) {
 			t.Error("the room has not come back")
 		}
 	})

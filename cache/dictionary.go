@@ -27,9 +27,13 @@ type dictionaryUse struct {
 const never = 1<<63 - 1
 
 // dictionary returns the use of o as a dictionary, or nil where q is not to hear of one: there are none but over https (RFC
-// 9842, section 8), nor for who had to say who he is.
-func (c *Codings) dictionary(o *Object, q *Query) *dictionaryUse {
-	if c == nil || !c.Dictionary.Enabled || !q.Secure || q.Present.Has(HasAuthorization) {
+// 9842, section 8), nor for who had to say who he is, by Authorization or by a cookie that is part of the key.
+func (p *Policy) dictionary(o *Object, q *Query) *dictionaryUse {
+	c := p.Codings
+	if c == nil || !c.Dictionary.Enabled || !q.Secure || q.Present.Has(HasAuthorization) || len(p.keyCookies) > 0 {
+		return nil
+	}
+	if length, known := o.Own.Body.Length(); known && !c.learns(length) {
 		return nil
 	}
 	u := o.use.Load()
@@ -66,6 +70,11 @@ func (c *Codings) makesDictionary(m *Meta) bool {
 		!slices.Contains(m.Vary, "Cookie") && !slices.Contains(m.Vary, "Authorization")
 }
 
+// learns reports whether a body of so many bytes is of use as a dictionary: a client would keep a larger one in vain.
+func (c *Codings) learns(length int64) bool {
+	return length <= c.MaxSize && encode.CanDelta(length, length)
+}
+
 // UseAs is what Use-As-Dictionary says of the choice; "" is nothing. Where it says something, Vary names Available-Dictionary.
 func (c *Choice) UseAs() string {
 	if c.use == nil {
@@ -88,7 +97,7 @@ func (s *Store) Learn(o *Object, c Choice, now Instant) {
 	if int64(now) < due || !u.due.CompareAndSwap(due, never) {
 		return
 	}
-	if length, _ := o.Own.Body.Length(); length > u.of.MaxSize || len(o.Key) > maxDictionaryKey {
+	if length, _ := o.Own.Body.Length(); !u.of.learns(length) || len(o.Key)+len(o.Variant) > maxDictionaryKey {
 		return
 	}
 	settled, later := o.settled, s.later(o)
@@ -156,13 +165,17 @@ type dictionary struct {
 	epoch  uint64
 }
 
-// family is those of a site that are dictionaries for each other: versions of one resource.
+// family is those of a site that are dictionaries for each other: versions of one resource, for the same clients. Of what is kept
+// apart by Vary, or by parts of the key, nobody is told by way of what is for somebody else.
 type family struct {
-	site, host string
-	pattern    encode.Pattern
+	host    string
+	apart   string // by what, the site among it
+	pattern encode.Pattern
 }
 
-func (o *Object) family(u *dictionaryUse) family { return family{o.Site, o.Host, u.pattern} }
+func (o *Object) family(u *dictionaryUse) family {
+	return family{o.Host, keyedApart(o.Key) + o.Variant, u.pattern}
+}
 
 // Bounds of what is known. With keys of a hundred bytes it is 4 MiB at most.
 const (

@@ -176,19 +176,31 @@ func TestWhatIsNoDictionary(t *testing.T) {
 
 func TestWhoHearsOfDictionaries(t *testing.T) {
 	codings := CompileCodings(new(encode.DefaultConfig()))
-	o := &Object{Meta: &Meta{Status: 200, Head: RenderHead(http.Header{"Content-Type": {"text/javascript"}}, nil)}}
 	for _, test := range []struct {
-		why    string
-		secure bool
-		there  FieldSet
-		want   bool
+		why     string
+		secure  bool
+		there   FieldSet
+		cookies []string // that are part of the key
+		length  int64
+		want    bool
 	}{
-		{"https", true, 0, true},
-		{"http", false, 0, false},
-		{"Authorization", true, HasAuthorization, false},
+		{"https", true, 0, nil, 1000, true},
+		{"http", false, 0, nil, 1000, false},
+		{"Authorization", true, HasAuthorization, nil, 1000, false},
+		{"a cookie that says who asks", true, HasCookie, []string{"session"}, 1000, false},
+		{"one that does not", true, HasCookie, nil, 1000, true},
+		{"as long as two versions fit into a window", true, 0, nil, 4 << 20, true},
+		{"longer", true, 0, nil, 4<<20 + 1, false},
+		{"who knows how long", true, 0, nil, -1, true},
+		{"nothing", true, 0, nil, 0, false},
 	} {
+		o := &Object{
+			Meta: &Meta{Status: 200, Head: RenderHead(http.Header{"Content-Type": {"text/javascript"}}, nil)},
+			Own:  Representation{Body: newBody(test.length)},
+		}
 		q := Query{Path: "/app.4f3a9c21.js", Secure: test.secure, Present: test.there}
-		if got := codings.dictionary(o, &q) != nil; got != test.want {
+		p := &Policy{Codings: codings, keyCookies: test.cookies}
+		if got := p.dictionary(o, &q) != nil; got != test.want {
 			t.Errorf("%s: hears of it %v, want %v", test.why, got, test.want)
 		}
 	}

@@ -161,7 +161,7 @@ func (d *below) remove(o *Object) {
 
 // promotion is how rarely a hit on the disk brings an object to memory: whoever is asked for often comes soon, and a read
 // over everything does not turn memory over.
-const promotion = 8
+const promotion = 32
 
 // promoted returns o with its body in memory, if it is small and its turn has come, else nil.
 func (d *below) promoted(o *Object) *Object {

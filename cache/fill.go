@@ -122,6 +122,20 @@ func (s *Store) suits(f *Fill, o *Object, found Found) bool {
 	return o != nil && Decide(f.Query, f.Policy, found, s.clock.Now().Mono).Outcome == Hit
 }
 
+// Outline returns what GET would be answered from where the origin gave r to HEAD: an object that has no body but its length, or
+// nil where that would be r itself. Nobody else gets to see it.
+func (s *Store) Outline(q *Query, p *Policy, r *Response) (*Object, Admission) {
+	get := *q
+	get.Method = http.MethodGet
+	a := Admit(&get, p, r)
+	if !a.Store && !sharedError(a) {
+		return nil, a
+	}
+	o := s.newObject(&get, a.Meta, newBody(r.Length))
+	o.fill = 0
+	return o, a
+}
+
 // sharedError reports whether an unstored answer is for all who waited for it: a 5xx has no better answer behind it. One that
 // is private, sets a cookie or forbids storing is for its request alone (RFC 9111, sections 5.2.2.5 and 5.2.2.7).
 func sharedError(a Admission) bool { return a.Reason == NotStoredError }

@@ -125,12 +125,12 @@ func (p *Policy) generalTTL() time.Duration {
 }
 
 // heuristicLifetime guesses (section 4.2.2), only from Last-Modified, for statuses defined as heuristically cacheable and
-// for responses marked public. A 5xx must be one of those by definition: public is often said of a whole site.
+// for responses marked public. That is often said of a whole site, so it does not count for an ErrorStatus.
 func heuristicLifetime(m *Meta, d directives) (time.Duration, basis) {
 	if m.LastModified.IsZero() {
 		return 0, baseless
 	}
-	if !heuristicallyCacheable(m.Status) && (!d.public || m.Status >= 500) {
+	if !heuristicallyCacheable(m.Status) && (!d.public || IsErrorStatus(m.Status)) {
 		return 0, baseless
 	}
 	unchanged := max(0, m.Date.Sub(m.LastModified))

@@ -56,6 +56,7 @@ func TestFreshnessLifetime(t *testing.T) {
 		{"501 is one", 501, []string{"Last-Modified: " + tenHoursAgo}, routePolicy(), time.Hour, true},
 		{"not for others", 302, []string{"Last-Modified: " + tenHoursAgo}, routePolicy(), 0, false},
 		{"unless marked public", 302, []string{"Last-Modified: " + tenHoursAgo, "Cache-Control: public"}, routePolicy(), time.Hour, true},
+		{"also one that nobody knows", 599, []string{"Last-Modified: " + tenHoursAgo, "Cache-Control: public"}, routePolicy(), time.Hour, true},
 		{"and no server error", 503, []string{"Last-Modified: " + tenHoursAgo, "Cache-Control: public"}, routePolicy(), 0, false},
 
 		// RFC 9213, section 2.2.

@@ -26,7 +26,11 @@ type head struct {
 // any. A location never has two records, so what is there under it is right.
 type heads struct{ sets []headSet }
 
-type headSet [4]atomic.Pointer[head]
+// headSet fills a cache line: what is not looked for is not touched.
+type headSet [4]struct {
+	at   atomic.Uint64 // the location of head, or soon
+	head atomic.Pointer[head]
+}
 
 // Sizes of heads: with what they point to they take about a sixteenth of what the memory tier does, or 32 MiB: a small memory
 // in front of a large disk is where they count most.
@@ -49,7 +53,10 @@ func (h *heads) set(at disk.Location) *headSet {
 func (h *heads) at(l disk.Location) *head {
 	set := h.set(l)
 	for i := range set {
-		if d := set[i].Load(); d != nil && d.found.Location() == l {
+		if set[i].at.Load() != uint64(l) {
+			continue
+		}
+		if d := set[i].head.Load(); d != nil && d.found.Location() == l {
 			return d
 		}
 	}
@@ -60,13 +67,17 @@ func (h *heads) keep(d *head) {
 	if len(d.found.Head) > largestHead {
 		return
 	}
-	set := h.set(d.found.Location())
+	l := d.found.Location()
+	set := h.set(l)
+	place := &set[rand.IntN(len(set))]
 	for i := range set {
-		if set[i].CompareAndSwap(nil, d) {
-			return
+		if set[i].head.Load() == nil {
+			place = &set[i]
+			break
 		}
 	}
-	set[rand.IntN(len(set))].Store(d)
+	place.head.Store(d)
+	place.at.Store(uint64(l))
 }
 
 // find returns what the disk has for q. The Object's body is read from there: see Body.Open.

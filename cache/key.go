@@ -121,6 +121,17 @@ func (q *Query) appendKey(key []byte, p *Policy) []byte {
 	return key
 }
 
+// keyedApart returns the parts of a key, as appendKey makes it, that are no part of the URL.
+func keyedApart(key string) string {
+	r := metaReader{rest: []byte(key)}
+	r.text()  // host
+	r.uint8() // scheme
+	r.text()  // path
+	r.uint8()
+	r.text() // query
+	return string(r.rest)
+}
+
 func appendFlag(key []byte, set bool) []byte {
 	if set {
 		return append(key, 1)

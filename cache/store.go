@@ -14,7 +14,6 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"selvage/cache/internal/ram"
-	"selvage/encode"
 )
 
 // StoreConfig sizes a Store.
@@ -54,7 +53,8 @@ type Store struct {
 
 	encoding     Encoding
 	coding       streams
-	encoders     *semaphore.Weighted // those that work while clients wait
+	coders       *semaphore.Weighted // bytes that encoders and decoders hold while clients wait
+	coded        *semaphore.Weighted // and of the bodies that they make
 	dictionaries dictionaries
 	holding      [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
 
@@ -79,7 +79,8 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 
 		encoding:     c.Encoding,
 		coding:       streams{running: make(map[streamKey]*Body)},
-		encoders:     semaphore.NewWeighted(max(fewestEncoders, c.MaxBytes/4/encode.FastRoom)),
+		coders:       semaphore.NewWeighted(max(leastCoders, c.MaxBytes/4)),
+		coded:        semaphore.NewWeighted(c.MaxBytes / 8),
 		dictionaries: dictionaries{families: make(map[family][]*dictionary)},
 
 		diskWanted: c.Disk.Path != "",

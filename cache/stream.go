@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"sync"
@@ -40,33 +41,59 @@ func (s *Store) Stream(o *Object, p *Policy, c Choice) (Choice, error) {
 	return o.plain(true), nil
 }
 
-// follow returns the body of the coding that is being made, or begins to make it. A body that is too large to be kept whole
-// cannot be joined late; it is decoded anew for who cannot do without.
+// follow returns the body of the coding that is being made, or begins to make it.
 func (s *Store) follow(o *Object, c *Codings, coding encode.Coding) (body *Body, ok bool) {
 	key := streamKey{o.Own.Body, coding}
-	s.coding.mu.Lock()
-	defer s.coding.mu.Unlock()
-	running := s.coding.running[key]
-	switch {
-	case running != nil && running.join():
-		return running, true
-	case running != nil && coding != encode.Identity, !s.enterCoder(coding):
+	if body, late := s.coding.join(key); body != nil || late {
+		return body, body != nil
+	}
+	if !s.enterCoder(o, coding) {
 		return nil, false
 	}
-	body = newBody(-1)
-	if running == nil {
-		s.coding.running[key] = body
+	body, first := s.coding.begin(key)
+	if !first {
+		s.leaveCoder(o, coding)
+		s.coded.Release(s.entry())
+		return body, body != nil
 	}
 	s.fills.Go(func() { s.stream(o, c, key, body) })
 	return body, true
 }
 
+// join keeps a place in the body of a coding that is being made. A body that is too large to be kept whole cannot be joined late;
+// it is decoded anew for who cannot do without.
+func (all *streams) join(key streamKey) (body *Body, late bool) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.joinLocked(key)
+}
+
+func (all *streams) joinLocked(key streamKey) (body *Body, late bool) {
+	running := all.running[key]
+	if running != nil && running.join() {
+		return running, false
+	}
+	return nil, running != nil && key.coding != encode.Identity
+}
+
+// begin is join for who has room to make the coding: first says that it is for him to do.
+func (all *streams) begin(key streamKey) (body *Body, first bool) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if body, late := all.joinLocked(key); body != nil || late {
+		return body, false
+	}
+	body = newBody(-1)
+	if all.running[key] == nil {
+		all.running[key] = body
+	}
+	return body, true
+}
+
 // stream makes a coding in haste. Once whole it is part of the object, until there is a better one.
 func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
-	defer s.leave(key, body)
-	if key.coding != encode.Identity {
-		defer s.LeaveEncoder()
-	}
+	defer s.coding.leave(key, body)
+	defer s.leaveCoder(o, key.coding)
 	own, known := o.Own.Body.Length()
 	if !known {
 		own = -1
@@ -74,7 +101,7 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	limit := min(s.max, c.MaxSize)
 	p := &pump{
 		store: s, body: body, of: key.own, from: s.coder(o, key.coding, own), limit: limit, most: limit,
-		budget: s.budget, reserved: s.entry(),
+		budget: s.coded, reserved: s.entry(),
 	}
 	p.run()
 	if !body.Complete() {
@@ -92,28 +119,59 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	}
 }
 
-// enterCoder takes the room of an encoder or a decoder, and of what it gives.
-func (s *Store) enterCoder(coding encode.Coding) bool {
-	if coding != encode.Identity && !s.EnterEncoder() {
+// leastCoders is the room of encoders and decoders, however small the memory: 25 of the ones, or one of the largest others.
+const leastCoders = 32 << 20
+
+// enterCoder takes the room of an encoder or a decoder, and of what it gives. An encoder has it at once or not at all: the client
+// can do without. A decoder waits for it, as a fill does.
+func (s *Store) enterCoder(o *Object, coding encode.Coding) bool {
+	if coding == encode.Identity {
+		return s.enterDecoder(o)
+	}
+	if !s.EnterEncoder() {
 		return false
 	}
-	if s.budget.TryAcquire(s.entry()) {
-		return true
-	}
-	if coding != encode.Identity {
+	if !s.coded.TryAcquire(s.entry()) {
 		s.LeaveEncoder()
+		s.encoding.Meter.LeavePlain()
+		return false
 	}
-	return false
+	return true
 }
 
-// fewestEncoders may work at a time, however small the memory.
-const fewestEncoders = 8
+func (s *Store) enterDecoder(o *Object) bool {
+	ctx, cancel := context.WithTimeout(s.ctx, budgetWait)
+	defer cancel()
+	if s.coders.Acquire(ctx, o.decoderRoom()) != nil {
+		return false
+	}
+	if s.coded.Acquire(ctx, s.entry()) != nil {
+		s.coders.Release(o.decoderRoom())
+		return false
+	}
+	return true
+}
 
-// EnterEncoder reports whether there is room for another encoder while a client waits; then LeaveEncoder gives it back. All of
-// them together hold at most a quarter of what the memory tier does: a body may come, or go, as slowly as it likes, and what
-// finds no room goes out plain.
+// decoderRoom is what a decoder of o's content holds.
+func (o *Object) decoderRoom() int64 {
+	own, _ := encode.Named(o.Own.Coding)
+	return encode.ReaderRoom(own)
+}
+
+// leaveCoder gives back the room of an encoder or a decoder.
+func (s *Store) leaveCoder(o *Object, coding encode.Coding) {
+	if coding == encode.Identity {
+		s.coders.Release(o.decoderRoom())
+	} else {
+		s.LeaveEncoder()
+	}
+}
+
+// EnterEncoder reports whether there is room for another encoder while a client waits, and time on a processor; then LeaveEncoder
+// gives it back. All of them together hold at most a quarter of what the memory tier does: a body may come, or go, as slowly as it
+// likes, and what finds no room goes out plain.
 func (s *Store) EnterEncoder() bool {
-	if s.encoders.TryAcquire(1) {
+	if !encode.Behind() && s.coders.TryAcquire(encode.FastRoom) {
 		return true
 	}
 	s.encoding.Meter.LeavePlain()
@@ -121,13 +179,13 @@ func (s *Store) EnterEncoder() bool {
 }
 
 // LeaveEncoder gives back what EnterEncoder took.
-func (s *Store) LeaveEncoder() { s.encoders.Release(1) }
+func (s *Store) LeaveEncoder() { s.coders.Release(encode.FastRoom) }
 
-func (s *Store) leave(key streamKey, body *Body) {
-	s.coding.mu.Lock()
-	defer s.coding.mu.Unlock()
-	if s.coding.running[key] == body {
-		delete(s.coding.running, key)
+func (all *streams) leave(key streamKey, body *Body) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.running[key] == body {
+		delete(all.running, key)
 	}
 }
 

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 
@@ -73,43 +74,37 @@ func (x *exchange) streamCoded(resp *http.Response, coding encode.Coding) {
 		return
 	}
 	defer x.store.LeaveEncoder()
-	to := x.store.Encoder(bodyWriter{x}, coding, resp.ContentLength)
+	var out bytes.Buffer // an encoder does not wait for clients
+	to := x.store.Encoder(&out, coding, resp.ContentLength)
 	defer to.Abort()
-	if x.copyCoded(to, resp.Body) {
-		_ = to.Close() // the client's end is told by bodyWriter
+	if x.copyCoded(to, &out, resp.Body) && to.Close() == nil {
+		x.write(out.Bytes())
 	}
 }
 
 // copyCoded moves a body through an encoder. A read that does not fill the buffer is the last before a pause, as far as one can
 // know.
-func (x *exchange) copyCoded(to *encode.Writer, from io.Reader) bool {
+func (x *exchange) copyCoded(to *encode.Writer, out *bytes.Buffer, from io.Reader) bool {
 	buf := buffers.get()
 	defer buffers.put(buf)
 	for {
 		n, err := from.Read(*buf)
 		if n > 0 {
-			if _, failed := to.Write((*buf)[:n]); failed != nil {
-				return false
-			}
+			_, _ = to.Write((*buf)[:n]) // a buffer takes everything
 		}
 		if err != nil {
 			return x.ended(err)
 		}
-		if n < len(*buf) {
-			if to.Flush() != nil {
-				return false
-			}
+		pauses := n < len(*buf)
+		if pauses {
+			_ = to.Flush()
+		}
+		if !x.write(out.Bytes()) {
+			return false
+		}
+		out.Reset()
+		if pauses {
 			x.flush()
 		}
 	}
-}
-
-// bodyWriter writes an answer's body.
-type bodyWriter struct{ x *exchange }
-
-func (w bodyWriter) Write(p []byte) (int, error) {
-	if !w.x.write(p) {
-		return 0, io.ErrClosedPipe
-	}
-	return len(p), nil
 }

@@ -19,7 +19,7 @@ import (
 func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) bool {
 	if d.Alone && d.Outcome == cache.Miss && x.q.Present.Has(cache.HasRange) {
 		x.res.Outcome = cache.Pass // its whole would be fetched for this client alone
-		x.pass(true)
+		x.pass(forOne)
 		return true
 	}
 	if d.Outcome == cache.Miss {
@@ -88,7 +88,7 @@ func (x *exchange) respondOnce(a cache.Answer) {
 	if a.Response.StatusCode == http.StatusOK && x.q.Present.Has(cache.HasRange) && x.r.Method == http.MethodGet {
 		a.Response.Body.Close()
 		x.res.Outcome = cache.Pass
-		x.pass(true)
+		x.pass(forOne)
 		return
 	}
 	m := a.Admission.Meta
@@ -109,7 +109,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 	q := x.q // the fill outlives the request, and is a GET also for HEAD
 	q.Method = http.MethodGet
 	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
-	head := x.fillHeader(d.Alone)
+	head := x.fillHeader(d.Alone, background)
 	route, query, client := x.route, x.target(x.q.RawQuery, x.q.HasQuery), x.client.address()
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
 		r := &http.Request{Method: http.MethodGet, URL: query, Host: x.originHost(), Header: withValidators(head, validate), RemoteAddr: client}
@@ -159,25 +159,37 @@ func (x *exchange) heard(resp *http.Response, took time.Duration) {
 }
 
 // fillHeader builds the header of a fill's request: what the client sent, without what is about its own copy. An answer that is
-// for one client alone, as far as we know, is best coded by the origin.
-func (x *exchange) fillHeader(alone bool) http.Header {
+// for one client alone, as far as we know, is best coded by the origin. What the client asks of caches is for all on the way
+// (RFC 9111, section 5.2), but not where the route would have it ignored, nor of a fetch that the client does not wait for.
+func (x *exchange) fillHeader(alone, background bool) http.Header {
 	h := x.outbound()
 	for _, name := range []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
-		"Cache-Control", "Pragma", "Expect", "Upgrade", "Te", "Available-Dictionary", "Dictionary-Id"} {
+		"Expect", "Upgrade", "Te"} {
 		delete(h, name)
+	}
+	if background || x.route.policy.ClientDirectives != "honour" {
+		delete(h, "Cache-Control")
+		delete(h, "Pragma")
 	}
 	// About content that is not there, and an origin may answer an odd one with an error that it lets be stored.
 	maps.DeleteFunc(h, func(name string, _ []string) bool { return strings.HasPrefix(name, "Content-") })
+	x.limitChoice(h, alone)
+	return h
+}
+
+// limitChoice leaves of the fields by which an origin may choose an answer what the cache shows it.
+func (x *exchange) limitChoice(h http.Header, alone bool) {
 	if x.route.policy.RequestCookies == "strip" {
 		delete(h, "Cookie")
 	}
+	delete(h, "Available-Dictionary")
+	delete(h, "Dictionary-Id")
 	delete(h, "Accept-Encoding")
 	if codings := x.q.Coding.AcceptEncoding(); x.route.policy.Codings != nil && !alone {
 		h.Set("Accept-Encoding", "identity") // all codings are made here: see cache.Object.Choose
 	} else if codings != "" {
 		h.Set("Accept-Encoding", codings)
 	}
-	return h
 }
 
 // withValidators is h for a request that validates m, if there is one. h stays as it is: another attempt may begin with it.

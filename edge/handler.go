@@ -67,7 +67,7 @@ func (x *exchange) serve() {
 			x.failUnasked()
 			return
 		}
-		x.pass(false)
+		x.pass(asAsked)
 		return
 	}
 	for i := range lookups {
@@ -89,7 +89,7 @@ func (x *exchange) serve() {
 			x.failUnasked()
 			return
 		case cache.Pass:
-			x.pass(true)
+			x.passFound(d)
 			return
 		}
 		if x.fill(o, found.Verdict, d) {
@@ -98,7 +98,7 @@ func (x *exchange) serve() {
 		x.now = x.clock.Now()
 	}
 	x.decided(cache.Decision{Outcome: cache.Pass, Reason: cache.PassExcluded})
-	x.pass(true)
+	x.pass(forAll)
 }
 
 // decide judges what was found. A hit asks nobody, so it does not matter to it who can be asked.

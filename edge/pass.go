@@ -13,18 +13,23 @@ import (
 	"selvage/origin"
 )
 
-// pass sends the request to the origin and streams the answer; nothing is stored. With normalised, the target is the one
-// that the cache would have asked for.
-func (x *exchange) pass(normalised bool) {
-	x.res.HasTTL, x.lent = false, true
-	if x.reach() == cache.Frozen { // since it was decided, or for a range of what another has asked for
-		x.decided(cache.Decision{Outcome: cache.Refuse, Reason: cache.SiteFrozen})
-		x.failUnasked()
+// wording says how the origin is asked when a request passes.
+type wording uint8
+
+const (
+	asAsked wording = iota // in the client's words
+	forAll                 // for what the cache would have asked for, which may be for all clients,
+	forOne                 // or is for this one alone
+)
+
+// pass sends the request to the origin and streams the answer; nothing is stored.
+func (x *exchange) pass(how wording) {
+	if x.leftAlone() {
 		return
 	}
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
-	resp, err := x.forward(ctx, normalised)
+	resp, err := x.forward(ctx, how)
 	if err != nil {
 		x.passFailed(err)
 		return
@@ -53,6 +58,66 @@ func (x *exchange) pass(normalised bool) {
 	x.stream(h, resp)
 }
 
+// leftAlone begins a pass, unless nobody is to ask the origin: since it was decided, or for a range of what another has asked
+// for, the site may have been frozen.
+func (x *exchange) leftAlone() bool {
+	x.res.HasTTL, x.lent = false, true
+	if x.reach() != cache.Frozen {
+		return false
+	}
+	x.decided(cache.Decision{Outcome: cache.Refuse, Reason: cache.SiteFrozen})
+	x.failUnasked()
+	return true
+}
+
+// passFound is for a request that the cache would answer, had it anything.
+func (x *exchange) passFound(d cache.Decision) {
+	switch {
+	case d.Reason == cache.PassHead:
+		x.passHead(d.Alone)
+	case d.Alone:
+		x.pass(forOne)
+	default:
+		x.pass(forAll)
+	}
+}
+
+// passHead answers HEAD with the fields that GET would be answered with (RFC 9110, section 9.3.2): the origin is asked in the
+// same words, for the head alone, and what it says is judged as if it were to be stored.
+func (x *exchange) passHead(alone bool) {
+	if x.leftAlone() {
+		return
+	}
+	informed := &interim{x: x}
+	defer informed.stop()
+	r := &http.Request{
+		Method: http.MethodHead, URL: x.target(x.q.RawQuery, x.q.HasQuery), Host: x.originHost(), Header: x.fillHeader(alone, false),
+		RemoteAddr: x.client.address(),
+	}
+	requested := x.clock.Now()
+	resp, took, err := x.ask(r.WithContext(informed.trace(x.r.Context())), x.route.pool, x.q.Site)
+	x.heard(resp, took)
+	if err != nil {
+		x.passFailed(err)
+		return
+	}
+	defer resp.Body.Close()
+	informed.stop()
+	x.firstHand = true
+	o, a := x.store.Outline(&x.q, x.route.policy, &cache.Response{
+		Proto: resp.Proto, Status: resp.StatusCode, Header: resp.Header, Length: resp.ContentLength,
+		Requested: requested, Received: x.clock.Now(),
+	})
+	switch {
+	case resp.StatusCode == http.StatusNotModified, resp.StatusCode == http.StatusPartialContent:
+		x.failOrigin(cache.ErrProtocol)
+	case o != nil:
+		x.respond(o)
+	default:
+		x.respondOnce(cache.Answer{Response: resp, Admission: a})
+	}
+}
+
 // securely keeps a cookie of ours to https where the client uses it.
 func (x *exchange) securely(cookie string) string {
 	if x.client.Proto == "https" {
@@ -65,17 +130,17 @@ func (x *exchange) securely(cookie string) string {
 func (x *exchange) passRange() {
 	clear(x.w.Header())
 	x.res.Outcome, x.res.Reason, x.res.Collapse, x.res.Stored = cache.Pass, cache.PassRange, false, false
-	x.pass(true)
+	x.pass(forAll)
 }
 
-func (x *exchange) forward(ctx context.Context, normalised bool) (*http.Response, error) {
-	target := x.target(x.rawQuery, strings.Contains(x.r.RequestURI, "?"))
-	if normalised {
-		target = x.target(x.q.RawQuery, x.q.HasQuery)
-	}
+func (x *exchange) forward(ctx context.Context, how wording) (*http.Response, error) {
 	r := &http.Request{
-		Method: x.r.Method, URL: target, Host: x.originHost(), Header: x.outbound(),
+		Method: x.r.Method, URL: x.target(x.rawQuery, strings.Contains(x.r.RequestURI, "?")), Host: x.originHost(), Header: x.outbound(),
 		ContentLength: x.r.ContentLength, Trailer: x.r.Trailer, RemoteAddr: x.client.address(),
+	}
+	if how != asAsked {
+		r.URL = x.target(x.q.RawQuery, x.q.HasQuery)
+		x.limitChoice(r.Header, how == forOne)
 	}
 	forOrigin(r.Header)
 	if x.body != nil {

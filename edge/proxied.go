@@ -141,7 +141,8 @@ type proxiedConn struct {
 	rest   []byte // what came with the header
 }
 
-// readProxyHeader reads the header that a connection must begin with.
+// readProxyHeader reads the header that a connection must begin with. Version 2 could say that 64 KiB follow; the library takes
+// up to 4 KiB, in which a client's certificate has room, and refuses what says more (a test holds it to that).
 func readProxyHeader(c net.Conn) (*proxiedConn, error) {
 	if err := c.SetReadDeadline(time.Now().Add(proxyPatience)); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"bytes"
+	"encoding/binary"
 	"io"
 	"log/slog"
 	"net"
@@ -48,6 +49,14 @@ func (l *pipeListener) dial(address string) net.Conn {
 // v2 is a header of version 2 for 192.0.2.1:4660 over TCP.
 const v2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x01\x7f\x00\x00\x01\x12\x34\x00\x50"
 
+// v2With is v2 with a vector (PP2_TYPE_NOOP) of so many bytes behind the addresses.
+func v2With(size int) string {
+	head := []byte(v2[:16])
+	binary.BigEndian.PutUint16(head[14:], uint16(12+size))
+	vector := append([]byte{4}, binary.BigEndian.AppendUint16(nil, uint16(size-3))...)
+	return string(head) + v2[16:] + string(vector) + strings.Repeat("x", size-3)
+}
+
 // TestProxyHeader: THREATS T39. A listed peer names the client; another one's header is part of what it asks.
 func TestProxyHeader(t *testing.T) {
 	for _, tt := range []struct {
@@ -59,6 +68,11 @@ func TestProxyHeader(t *testing.T) {
 		{"version 1 with IPv6", "10.0.0.1", "PROXY TCP6 2001:db8::1 ::1 4660 80\r\nGET /", "[2001:db8::1]:4660", "GET /"},
 		{"version 1 that does not know", "10.0.0.1", "PROXY UNKNOWN\r\nGET /", "10.0.0.1:1234", "GET /"},
 		{"version 2", "10.0.0.1", v2 + "GET /", "192.0.2.1:4660", "GET /"},
+		{"version 2 with as much more as there may be", "10.0.0.1", v2With(4096-12) + "GET /", "192.0.2.1:4660", "GET /"},
+		{"version 2 with more than that", "10.0.0.1", v2With(4096-11) + "GET /", "", ""},
+		{"version 2 with all that its length can say", "10.0.0.1", v2With(65535-12) + "GET /", "", ""},
+		{"version 2 of the proxy's own, with more than there may be", "10.0.0.1",
+			"\r\n\r\n\x00\r\nQUIT\n\x20\x00\xff\xff" + strings.Repeat("\x04", 65535) + "GET /", "", ""},
 		{"version 2 of the proxy's own", "10.0.0.1", "\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00GET /", "10.0.0.1:1234", "GET /"},
 		{"no header", "10.0.0.1", "GET / HTTP/1.1\r\n", "", ""},
 		{"a header that is none", "10.0.0.1", "PROXY TCP4 192.0.2.1\r\nGET /", "", ""},

@@ -2,6 +2,7 @@ package edge
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"selvage/cache"
@@ -74,7 +75,7 @@ func (x *exchange) checkMessage() bool {
 
 // reduce builds the Query and picks the route.
 func (x *exchange) reduce(host string) bool {
-	if x.r.RequestURI == "*" { // OPTIONS of the server as a whole, which is this one (RFC 9110, section 9.3.7)
+	if x.r.RequestURI == "*" || x.isFarthest() { // OPTIONS, and for this node
 		x.w.Header().Set("Allow", standardMethods)
 		x.give(answer{status: http.StatusNoContent})
 		return false
@@ -104,6 +105,20 @@ func (x *exchange) reduce(host string) bool {
 		return false
 	}
 	return x.key()
+}
+
+// isFarthest counts an OPTIONS down that says how often it may be forwarded, and reports whether it may not be any more: it
+// is for this node then, like one of the server as a whole (RFC 9110, sections 7.6.2 and 9.3.7). What is no number bounds
+// nothing. TRACE, the other method that counts, is never forwarded.
+func (x *exchange) isFarthest() bool {
+	left, err := strconv.ParseUint(x.r.Header.Get("Max-Forwards"), 10, 64)
+	if err != nil || x.r.Method != http.MethodOptions {
+		return false
+	}
+	if left > 0 {
+		x.r.Header.Set("Max-Forwards", strconv.FormatUint(left-1, 10))
+	}
+	return left == 0
 }
 
 // key reduces the fields by the route's policy and names what the cache has for the request.

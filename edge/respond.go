@@ -57,8 +57,16 @@ func (x *exchange) precluded(m *cache.Meta, c cache.Choice) bool {
 	return true
 }
 
-// contentFields describe content that a 304 does not have (RFC 9110, section 15.4.5).
-var contentFields = []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range"}
+// contentFields describe content that a 304 does not have (RFC 9110, section 15.4.5). The digests are of what this request would
+// be sent; the client may have another coding.
+var contentFields = []string{
+	"Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Range",
+	"Content-Digest", "Repr-Digest", "Digest", "Content-Md5",
+}
+
+// wholeFields are about a message that has the whole content: its digest (RFC 9530, section 2), and that clients may keep it as a
+// dictionary.
+var wholeFields = []string{"Content-Digest", "Content-Md5", "Use-As-Dictionary"}
 
 // send writes the body from start to end (-1: all of it) as it arrives, flushing what is here before it waits for more, unless
 // that comes at once.
@@ -176,6 +184,9 @@ func (x *exchange) unsatisfiable(total int64) {
 // respondSpans answers 206.
 func (x *exchange) respondSpans(m *cache.Meta, c cache.Choice, spans []cache.Span, total int64) {
 	l := x.copyHead(m, c, c.ETag)
+	for _, name := range wholeFields {
+		delete(l.header, name)
+	}
 	x.res.Coding = c.Coding
 	if len(spans) > 1 {
 		x.respondParts(c, spans, total)

@@ -146,25 +146,3 @@ func TestMeter(t *testing.T) {
 		t.Errorf("%d flows, want %d from the start", n, want)
 	}
 }
-
-// The time of a slow client is not the encoder's.
-func TestMeterLeavesOutTheDestination(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := new(Meter)
-		w := m.NewWriter(slow{}, Zstd, Fast, -1)
-		_, _ = w.Write(prose(1 << 20))
-		_ = w.Close()
-		for _, f := range m.Stats().Flows {
-			if f.CPU != 0 {
-				t.Errorf("%v took %v, in a bubble where only the destination takes time", f.Coding, f.CPU)
-			}
-		}
-	})
-}
-
-type slow struct{}
-
-func (slow) Write(p []byte) (int, error) {
-	time.Sleep(time.Second)
-	return len(p), nil
-}

@@ -28,6 +28,18 @@ const (
 // FastRoom is what a Fast encoder holds at most, but for that of a delta.
 const FastRoom = 1300 << 10
 
+// ReaderRoom is what a decoder of c holds at most: its window, and what is around it.
+func ReaderRoom(c Coding) int64 {
+	switch c {
+	case Gzip:
+		return 64 << 10
+	case Brotli:
+		return 17 << 20
+	default:
+		return 9 << 20
+	}
+}
+
 // Brotli at 11 takes some two seconds of a processor for a MiB, 10 a quarter of that for 2 % more bytes, 9 a fiftieth for 10 %
 // more. No body that is kept is to take longer than five seconds.
 const (

@@ -17,12 +17,14 @@ type Writer struct {
 	coding Coding
 	level  Level
 	in     int64
-	busy   time.Duration // inside the encoder, the destination's time included
+	since  time.Time     // when it last began to work
+	busy   time.Duration // at work
 	meter  *Meter
 }
 
-// NewWriter returns an encoder of c, which is Gzip, Brotli or Zstd, onto w. size is the exact length of what will be written,
-// or -1 where nobody knows: it lets the window fit, and Zstandard says it to the decoder.
+// NewWriter returns an encoder of c, which is Gzip, Brotli or Zstd, onto w, which is to take at once what it is given: a Fast
+// encoder has one of a few places meanwhile. size is the exact length of what will be written, or -1 where nobody knows: it lets
+// the window fit, and Zstandard says it to the decoder.
 func NewWriter(w io.Writer, c Coding, l Level, size int64) *Writer {
 	return (*Meter)(nil).NewWriter(w, c, l, size)
 }
@@ -37,7 +39,8 @@ func (w *Writer) Write(p []byte) (int, error) {
 	if w.machine == nil {
 		return 0, io.ErrClosedPipe
 	}
-	defer w.clock(time.Now())
+	w.begin()
+	defer w.end()
 	n, err := w.encoder.Write(p)
 	w.in += int64(n)
 	return n, err
@@ -48,7 +51,8 @@ func (w *Writer) Flush() error {
 	if w.machine == nil {
 		return io.ErrClosedPipe
 	}
-	defer w.clock(time.Now())
+	w.begin()
+	defer w.end()
 	return w.encoder.Flush()
 }
 
@@ -57,11 +61,10 @@ func (w *Writer) Close() error {
 	if w.machine == nil {
 		return nil
 	}
-	start := time.Now()
-	err := w.encoder.Close()
-	w.clock(start)
-	w.Abort()
-	return err
+	defer w.Abort()
+	w.begin()
+	defer w.end()
+	return w.encoder.Close()
 }
 
 // Abort gives the encoder back and leaves the stream without an end, so that nobody takes what was written for the whole.
@@ -69,12 +72,25 @@ func (w *Writer) Abort() {
 	if w.machine == nil {
 		return
 	}
-	w.meter.add(w.coding, w.level, w.in, w.to.written, w.busy-w.to.took)
+	w.meter.add(w.coding, w.level, w.in, w.to.written, w.busy)
 	w.machine.giveBack()
 	w.machine = nil
 }
 
-func (w *Writer) clock(start time.Time) { w.busy += time.Since(start) }
+// begin waits for a place to work, if others wait for what they do.
+func (w *Writer) begin() {
+	if w.level == Fast {
+		turns.enter()
+	}
+	w.since = time.Now()
+}
+
+func (w *Writer) end() {
+	w.busy += time.Since(w.since)
+	if w.level == Fast {
+		turns.leave()
+	}
+}
 
 // machine is an encoder between two bodies or at one of them.
 type machine struct {
@@ -132,18 +148,15 @@ func zstdOptions(k kind) []zstd.EOption {
 	}
 }
 
-// destination is where an encoder writes. It counts, and takes the time that is not the encoder's.
+// destination is where an encoder writes. It counts.
 type destination struct {
 	io.Writer
 
 	written int64
-	took    time.Duration
 }
 
 func (d *destination) Write(p []byte) (int, error) {
-	start := time.Now()
 	n, err := d.Writer.Write(p)
-	d.took += time.Since(start)
 	d.written += int64(n)
 	return n, err
 }

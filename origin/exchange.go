@@ -248,7 +248,8 @@ type verdict int
 const (
 	unknown verdict = iota // it ended for reasons that are not the upstream's
 	good
-	bad
+	bad    // what it said is an error, or ended early
+	silent // it said nothing
 )
 
 // judge tells the upstream, once.
@@ -265,7 +266,11 @@ func (x *exchange) judge(v verdict, why string) {
 // judgeError tells the upstream what an error of the exchange says of it. Being out of descriptors or ports is our own fault.
 func (x *exchange) judgeError(err error) {
 	var f *Failure
-	if errors.As(err, &f) && f.Type != typeConnectionLimit {
+	switch {
+	case !errors.As(err, &f) || f.Type == typeConnectionLimit:
+	case f.Unreachable:
+		x.judge(silent, f.Type)
+	default:
 		x.judge(bad, f.Type)
 	}
 }

@@ -41,14 +41,15 @@ func (p *Pool) isSurveyed() bool {
 }
 
 // reprieve is that of an upstream which is not ejected for its failures, since too many are. It is asked, but nobody counts on
-// it, until it has been good or the time is up.
+// it, until it answers or the time is up. An answer that is an error is one too: who gives it can be contacted, so that the
+// cache is not disconnected (RFC 9111, section 4.2.4).
 type reprieve struct{ until atomic.Int64 } // Unix nanoseconds; 0 for none
 
 func (r *reprieve) begin(until time.Time) { r.until.Store(until.UnixNano()) }
 
 func (r *reprieve) holds(now time.Time) bool { return now.UnixNano() < r.until.Load() }
 
-// end is asked for after every good answer, so it writes only where there is something to end.
+// end is asked for after every answer, so it writes only where there is something to end.
 func (r *reprieve) end() {
 	if r.until.Load() != 0 {
 		r.until.Store(0)

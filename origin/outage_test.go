@@ -41,12 +41,25 @@ func TestIsOut(t *testing.T) {
 		}, true},
 		{"none may be ejected", func(c *Config) { c.Outliers.MaxEjected = 0 }, func(_ *testing.T, p *Pool, f *farm) {
 			f.set("a", refuses)
-			f.set("b", says(503))
+			f.set("b", breaks)
 			f.ask(p, 30)
 		}, true},
-		{"the last one is good again", same, func(_ *testing.T, p *Pool, f *farm) {
+		// RFC 9111, section 4.2.4: disconnected is who cannot contact the origin.
+		{"the last one answers, though with errors", same, func(_ *testing.T, p *Pool, f *farm) {
 			f.set("a", refuses)
 			f.set("b", says(503))
+			f.ask(p, 30)
+		}, false},
+		{"the last one answers again, though with an error", same, func(_ *testing.T, p *Pool, f *farm) {
+			f.set("a", refuses)
+			f.set("b", refuses)
+			f.ask(p, 30)
+			f.set("b", says(503))
+			f.ask(p, 1)
+		}, false},
+		{"the last one is good again", same, func(_ *testing.T, p *Pool, f *farm) {
+			f.set("a", refuses)
+			f.set("b", refuses)
 			f.ask(p, 30)
 			f.set("b", says(200))
 			f.ask(p, 1)

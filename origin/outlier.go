@@ -20,12 +20,17 @@ func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func
 		if mean := u.outliers.succeeded(took, now); mean > 0 && u.outliers.Slower > 0 && u.pool.isSlow(u, mean) {
 			u.pool.eject(u, "slower than the others", now)
 		}
-	case bad:
+	case bad, silent:
 		err = errBad
 		u.answers.Add(1)
 		u.failures.Add(1)
 		u.pace.observe(max(took, slowFailure), now)
-		if shows := u.outliers.failed(now); shows != "" && !u.pool.eject(u, shows+": "+why, now) {
+		shows := u.outliers.failed(now)
+		ejected := shows != "" && u.pool.eject(u, shows+": "+why, now)
+		switch {
+		case v == bad:
+			u.reprieve.end()
+		case shows != "" && !ejected:
 			u.reprieve.begin(now.Add(u.outliers.Eject))
 		}
 	}

@@ -30,7 +30,7 @@ const buffered = 32
 func New[V comparable](limit int64, gone func(V)) (*Tier[V], error) {
 	var none V
 	c, err := ristretto.NewCache(&ristretto.Config[uint64, V]{
-		NumCounters:        min(max(limit/4096*10, 1<<14), 1<<24), // ten for each object of 4 KiB
+		NumCounters:        min(max(limit/(8<<10)*10, 1<<14), 1<<24), // ten for each object of 8 KiB
 		MaxCost:            limit,
 		BufferItems:        64,
 		IgnoreInternalCost: true,

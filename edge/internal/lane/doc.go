@@ -19,6 +19,7 @@
 //   - records: a link as TLS writes to it: the records of one answer leave together.
 //   - quicFront: a UDP socket, and quic-go that reads it. Its connections are http3Conns, with links like all others.
 //   - calmConn: an HTTP/2 connection on top of TLS, which is cut when it floods.
+//   - account: what a client has sent over HTTP/3, and what that was good for; it is cut when it floods.
 //   - head, chunks: the strict grammar of a head, and the follower of a chunked body that never decodes it.
 //   - fault: why a head was refused. One word for the metric, the log and the answer's body.
 //   - front: an http.Server and the door through which it gets its connections. One for HTTP/1, one for HTTP/2.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -149,6 +150,7 @@ type streamWriter struct {
 	server   time.Duration // Timeouts.Write
 	patience time.Duration // as the handler set it; 0 is the server's
 	expired  *time.Timer
+	worth    *atomic.Int64 // of an account, where there is one
 
 	mu   sync.Mutex
 	over bool // guarded by mu: the handler returns, and the stream is no longer ours
@@ -165,6 +167,9 @@ func (w *streamWriter) Write(p []byte) (int, error) {
 		stop := w.watch()
 		n, err := w.ResponseWriter.Write(piece)
 		stop()
+		if w.worth != nil {
+			w.worth.Add(contentWorth * int64(n))
+		}
 		if written += n; err != nil || written == len(p) {
 			return written, err
 		}

@@ -1,11 +1,8 @@
 package lane
 
 import (
-	"errors"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -24,17 +21,19 @@ type http3Conn struct {
 	server   *http3.Server
 	shaken   sync.Once
 	leave    *time.Timer // closes it unless it is busy
-	credit
+	credit               // for streams that are given up
+	account
 
 	mu     sync.Mutex
-	quic   *quic.Conn // guarded by mu; nil during the handshake
-	closed bool       // guarded by mu
-	busy   int        // requests under way; guarded by mu, under which the link's phase changes too
+	quic   *quic.Conn                 // guarded by mu; nil during the handshake
+	closed bool                       // guarded by mu
+	heads  map[quic.StreamID]struct{} // streams on which no request has come whole; guarded by mu
+	busy   int                        // requests under way; guarded by mu, under which the link's phase changes too
 }
 
 func (f *quicFront) newConn(client *quic.ClientInfo) *http3Conn {
 	s := f.srv
-	c := &http3Conn{front: f, credit: newCredit()}
+	c := &http3Conn{front: f, credit: newCredit(), account: account{bytes: newCredit()}, heads: make(map[quic.StreamID]struct{})}
 	c.link = &link{Conn: c, srv: s, http3: c, info: Info{
 		ID: s.lastID.Add(1), Remote: client.RemoteAddr, Local: f.transport.Conn.LocalAddr(), Peer: peerOf(client.RemoteAddr), Secure: true,
 	}}
@@ -53,7 +52,7 @@ func (c *http3Conn) serve(conn *quic.Conn) {
 	agreed := conn.ConnectionState().TLS
 	c.link.info.TLS = &agreed
 	if c.begin(conn) {
-		_ = c.server.ServeQUICConn(conn) // either side has ended it
+		c.serveStreams(conn)
 	}
 	_ = conn.CloseWithError(noError, "") // it has ended, or must not begin: it has no other error
 }
@@ -152,7 +151,7 @@ func (c *http3Conn) enter() bool {
 // connection has ended nobody is there to pay.
 func (c *http3Conn) exit(r *http.Request) {
 	if r.Context().Err() != nil {
-		c.charge()
+		c.charge(resetPrice)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,28 +160,10 @@ func (c *http3Conn) exit(r *http.Request) {
 	}
 }
 
-// charge has the client pay for a request that it has given up.
-func (c *http3Conn) charge() {
-	if !c.spend(resetPrice) {
-		c.flood()
-	}
-}
-
-// flood cuts a client that asks for more than it takes.
-func (c *http3Conn) flood() {
-	c.mu.Lock()
-	first := !c.closed
-	c.closed = true
-	c.mu.Unlock()
-	if first {
-		c.link.srv.count("http3-flood")
-		_ = c.quic.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "") // it has no other error
-	}
-}
-
 // serveHTTP holds a request to the same grammar and limits as one over HTTP/2.
 func (c *http3Conn) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.exit(r)
+	c.came(streamOf(r))
 	if !c.enter() {
 		c.flood()
 		return
@@ -190,92 +171,24 @@ func (c *http3Conn) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s := c.link.srv
 	now := s.settings.Load()
 	r.TLS = c.link.info.TLS
+	c.worth.Add(worthOf(r))
 	f := checkMessage(r, now.Limits)
 	if f == nil {
-		f = receive(w, r, now.Header)
+		var body *http3Body
+		body, f = c.receive(w, r)
+		defer c.forgive(body)
 	}
 	switch f {
 	case nil:
 	case gaveUp:
-		c.charge()
+		c.charge(resetPrice)
 		panic(http.ErrAbortHandler)
 	default:
 		s.refuseMessage(w, r, f)
 		return
 	}
-	out := &streamWriter{ResponseWriter: w, server: now.Write}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // that of the head; HTTP/3 has it
+	out := &streamWriter{ResponseWriter: w, server: now.Write, worth: &c.worth}
 	defer out.finish()
 	s.handler.ServeHTTP(out, r)
-}
-
-// receive finds out whether a request has content, and has it sent. quic-go hands a request up without a look at whether its
-// stream ends with the head, as most do. Where content would be out of place that is waited for; where it is not, a client may
-// want to hear from us first.
-func receive(w http.ResponseWriter, r *http.Request, patience time.Duration) *fault {
-	body := &http3Body{ReadCloser: r.Body, request: r, announced: r.Trailer}
-	r.Body = body
-	if r.ContentLength < 0 && r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch {
-		if f := body.lookAhead(http.NewResponseController(w), patience); f != nil {
-			return f
-		}
-		if len(body.ahead) == 0 {
-			r.ContentLength = 0
-		}
-	}
-	if r.ContentLength != 0 && len(r.Header["Expect"]) > 0 { // of which checkMessage lets one pass
-		w.WriteHeader(http.StatusContinue)
-	}
-	return nil
-}
-
-// gaveUp says that a client took its request back. It gets no answer.
-var gaveUp = new(fault)
-
-// http3Body is the content of a request. quic-go puts any trailers there are in place of those that were announced.
-type http3Body struct {
-	io.ReadCloser
-	request   *http.Request
-	announced http.Header
-	ahead     []byte // has been read
-}
-
-// lookAhead waits for the first byte, or the end.
-func (b *http3Body) lookAhead(stream *http.ResponseController, patience time.Duration) *fault {
-	if patience > 0 {
-		_ = stream.SetReadDeadline(time.Now().Add(patience)) // HTTP/3 has it
-		defer func() { _ = stream.SetReadDeadline(time.Time{}) }()
-	}
-	var first [1]byte
-	for {
-		n, err := b.Read(first[:])
-		switch {
-		case n > 0:
-			b.ahead = first[:n]
-			return nil
-		case err == io.EOF:
-			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return faultSlowHead
-		case err != nil:
-			return gaveUp
-		}
-	}
-}
-
-// Read reads, and at the end takes over the trailers.
-func (b *http3Body) Read(p []byte) (int, error) {
-	if len(b.ahead) > 0 {
-		n := copy(p, b.ahead)
-		b.ahead = b.ahead[n:]
-		return n, nil
-	}
-	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
-		sent := b.request.Trailer
-		for name := range b.announced {
-			b.announced[name] = sent[name]
-		}
-		b.request.Trailer = b.announced
-	}
-	return n, err
 }

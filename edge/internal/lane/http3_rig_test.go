@@ -98,8 +98,9 @@ func get3(t testing.TB, tr *http3.Transport, path string) (status int, body stri
 
 // h3client speaks HTTP/3 frame by frame.
 type h3client struct {
-	t    testing.TB
-	conn *quic.Conn
+	t       testing.TB
+	conn    *quic.Conn
+	control *quic.SendStream // once asked for
 }
 
 func newH3(n *packetNet) *h3client {
@@ -108,7 +109,23 @@ func newH3(n *packetNet) *h3client {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	return &h3client{n.t, conn}
+	return &h3client{t: n.t, conn: conn}
+}
+
+// controlStream is the client's, with its settings sent.
+func (c *h3client) controlStream() *quic.SendStream {
+	c.t.Helper()
+	if c.control == nil {
+		s, err := c.conn.OpenUniStream()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if _, err := s.Write([]byte{0, 4, 0}); err != nil {
+			c.t.Fatal(err)
+		}
+		c.control = s
+	}
+	return c.control
 }
 
 // headersFrame is a head: pairs of names and values.

@@ -21,7 +21,8 @@ type quicFront struct {
 	transport *quic.Transport
 	listener  *quic.Listener
 	shaking   atomic.Int32   // handshakes under way
-	run       sync.WaitGroup // the accept loop, and the connections it has started
+	closed    chan struct{}  // by closeQUIC
+	run       sync.WaitGroup // the accept loop, the connections it has started, and watch
 }
 
 // altSvcAge is for how long a client remembers that there is HTTP/3. One that then finds none comes back over TCP.
@@ -43,7 +44,7 @@ func (l Listener) altSvc() string {
 func (s *Server) serveQUIC(l Listener) error {
 	// quic-go has things to say about the socket's buffers, and would say them on standard error, past the log.
 	_ = os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", strconv.FormatBool(true)) // it cannot fail
-	f := &quicFront{srv: s}
+	f := &quicFront{srv: s, closed: make(chan struct{})}
 	f.transport = &quic.Transport{Conn: l.Packets, VerifySourceAddress: f.doubts, ConnContext: f.admit}
 	var err error
 	if f.listener, err = f.transport.Listen(http3.ConfigureTLSConfig(l.TLS), &quic.Config{
@@ -55,6 +56,7 @@ func (s *Server) serveQUIC(l Listener) error {
 	defer s.mu.Unlock()
 	s.quics = append(s.quics, f)
 	f.run.Go(f.accept)
+	f.run.Go(f.watch)
 	if s.draining.Load() { // Shutdown has been here before us
 		f.stopAccepting()
 	}
@@ -135,8 +137,10 @@ func (f *quicFront) stopAccepting() { _ = f.listener.Close() } // it has no erro
 func (s *Server) closeQUIC() {
 	s.mu.Lock()
 	fronts := s.quics
+	s.quics = nil
 	s.mu.Unlock()
 	for _, f := range fronts {
+		close(f.closed)
 		_ = f.transport.Close()      // nothing is left to be lost
 		_ = f.transport.Conn.Close() // as above
 		f.run.Wait()

@@ -193,8 +193,8 @@ func (s *Server) Reconfigure(l Limits, t Timeouts) {
 }
 
 // Shutdown stops accepting, lets every request that has come be answered, closes connections as they become idle (those of
-// HTTP/2 and HTTP/3 after GOAWAY), and returns when none is left. Hijacked connections count too. When ctx ends it closes what is left
-// and returns ctx's error.
+// HTTP/2 after GOAWAY, for which HTTP/3 has no door: see serveStreams), and returns when none is left. Hijacked connections count
+// too. When ctx ends it closes what is left and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
 	giveUp := context.AfterFunc(ctx, s.links.drop)
 	s.stopAccepting()
@@ -205,9 +205,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		f.close()
 		// Its error is ctx's, which is returned below.
 		goaway.Go(func() { _ = f.srv.Shutdown(ctx) })
-	}
-	for _, c := range s.links.http3() {
-		goaway.Go(func() { _ = c.server.Shutdown(ctx) }) // as above
 	}
 	s.drain(ctx)
 	goaway.Wait()
