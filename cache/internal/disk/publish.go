@@ -145,7 +145,6 @@ func (w *writer) freshen(old id, r *Record) {
 	f := &fill{number: r.Fill, blocks: blocksOf(r.Length)}
 	f.extents, f.err = w.bodyOf(old, r)
 	w.commit(f, &publication{commit: &commit{Record: *r}})
-	w.flush() // until then the body is found stale
 }
 
 // bodyOf returns where the body of a record stands that is stored under another name, or under the same with another head.

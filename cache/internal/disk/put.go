@@ -21,7 +21,7 @@ func (t *Tier) Put(r Record, body [][]byte) bool {
 		length += int64(len(p))
 	}
 	ok := length == r.Length && length <= t.MaxBody() && r.Fill != 0 && t.available()
-	ok = ok && t.queue.offer(weight+length, func(w *writer) {
+	ok = ok && t.queue.leave(weight+length, func(w *writer) {
 		w.put(&commit{Record: r}, body)
 	}) == nil
 	if !ok {

@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // job is work for the writer goroutine, and the bytes it keeps in memory until then.
@@ -16,6 +17,7 @@ type job struct {
 type queue struct {
 	limit int64
 	ready chan struct{} // has one element when there may be jobs
+	now   chan struct{} // and when somebody waits for one of them, or there are many
 
 	mu     sync.Mutex
 	jobs   []job         // guarded by mu
@@ -24,12 +26,26 @@ type queue struct {
 	closed bool          // guarded by mu: no more jobs
 }
 
-func newQueue(limit int64) *queue { return &queue{limit: limit, ready: make(chan struct{}, 1)} }
+func newQueue(limit int64) *queue {
+	return &queue{limit: limit, ready: make(chan struct{}, 1), now: make(chan struct{}, 1)}
+}
 
-// offer queues a job unless there is no room for it.
+// leave queues a job that nobody waits for, unless there is no room for it.
+func (q *queue) leave(bytes int64, do func(*writer)) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	err := q.offerLocked(bytes, do)
+	if err != nil || q.bytes > q.limit/4 {
+		signal(q.now)
+	}
+	return err
+}
+
+// offer is leave for a job that should be done at once.
 func (q *queue) offer(bytes int64, do func(*writer)) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer signal(q.now)
 	return q.offerLocked(bytes, do)
 }
 
@@ -42,11 +58,35 @@ func (q *queue) offerLocked(bytes int64, do func(*writer)) error {
 	}
 	q.jobs = append(q.jobs, job{bytes, do})
 	q.bytes += bytes
+	signal(q.ready)
+	return nil
+}
+
+func signal(c chan struct{}) {
 	select {
-	case q.ready <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
-	return nil
+}
+
+// gather waits for jobs, and then, unless one is urgent, for a while for others to do with them. It returns early when tick or
+// over says so: true of tick.
+func (q *queue) gather(tick <-chan time.Time, over <-chan struct{}) (ticked bool) {
+	select {
+	case <-q.ready:
+	case <-tick:
+		return true
+	case <-over:
+		return false
+	}
+	while := time.NewTimer(gatherFor)
+	defer while.Stop()
+	select {
+	case <-q.now:
+	case <-while.C:
+	case <-over:
+	}
+	return false
 }
 
 // wait queues a job once there is room for it.
@@ -54,6 +94,7 @@ func (q *queue) wait(ctx context.Context, bytes int64, do func(*writer)) error {
 	for {
 		q.mu.Lock()
 		err := q.offerLocked(bytes, do)
+		signal(q.now)
 		if err != errFull {
 			q.mu.Unlock()
 			return err

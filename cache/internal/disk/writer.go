@@ -12,10 +12,9 @@ import (
 
 const (
 	bufferBytes = 1 << 20                // gathered for one write at most
-	enoughBytes = 256 << 10              // gathered for one write, where it need not wait for more
-	gatherFor   = 10 * time.Millisecond  // how long what is less waits for more
 	syncEvery   = 2 * time.Second        // between two syncs
 	tickEvery   = 100 * time.Millisecond // between two looks at the clock
+	gatherFor   = 5 * time.Millisecond   // after a job that nobody waits for, for others
 	jobsAtOnce  = 64                     // done before anything else is looked at
 	compactPart = 4                      // a segment of which less than this part is live is rewritten
 )
@@ -27,7 +26,6 @@ type writer struct {
 	current   *segment           // appended to; nil for none
 	next      uint32             // number of the next segment
 	buffer    []byte             // to be appended to current, encoded
-	late      *time.Timer        // runs out when the buffer has waited long enough
 	unwritten []*fill            // with blocks in buffer
 	unshown   []*publication     // with their commit block in buffer
 	tight     bool               // room is being made: no new segment
@@ -54,7 +52,7 @@ type writer struct {
 // syncs all that is queued, and lets go of the directory; open Entries fail from then on.
 func (t *Tier) Run(ctx context.Context) error {
 	w := &writer{
-		t: t, next: t.born, synced: t.now(), late: time.NewTimer(gatherFor),
+		t: t, next: t.born, synced: t.now(),
 		spans: make(map[Location][]share), filling: make(map[*fill]struct{}), changes: make(changes),
 		owed: make(map[id]Name),
 	}
@@ -67,8 +65,8 @@ func (t *Tier) Run(ctx context.Context) error {
 	return err
 }
 
-// work does what is queued. What it appends is gathered for a moment: the kernel keeps a file in pieces as large as they were
-// written, and reads from few large ones at half the cost.
+// work does what is queued, much at a time: to be woken for each object costs as much as to write it, and the kernel keeps a file
+// in pieces as large as they were written, of which few large ones are read at half the cost.
 func (w *writer) work(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
@@ -76,16 +74,9 @@ func (w *writer) work(ctx context.Context) {
 		busy := w.someJobs()
 		busy = w.background() || busy
 		if !busy {
-			if len(w.buffer) >= enoughBytes {
-				w.flush()
-			}
-			select {
-			case <-w.t.queue.ready:
-			case <-w.late.C:
-				w.flush()
-			case <-tick.C:
+			w.flush()
+			if w.t.queue.gather(tick.C, ctx.Done()) {
 				w.tick()
-			case <-ctx.Done():
 			}
 		}
 		select {
@@ -269,9 +260,6 @@ func (w *writer) commit(f *fill, p *publication) {
 // append encodes one block, of which add appends the content, behind what is in the buffer.
 func (w *writer) append(h blockHeader, add func([]byte) []byte) {
 	start, at := len(w.buffer), w.end()
-	if start == 0 {
-		w.late.Reset(gatherFor)
-	}
 	w.buffer = add(append(w.buffer, make([]byte, blockHeaderBytes)...))
 	content := w.buffer[start+blockHeaderBytes:]
 	h.length, h.content = uint32(len(content)), crc32.Checksum(content, castagnoli)
