@@ -75,7 +75,11 @@ func (d *below) coded(o *Object, q *Query, coding string) *Representation {
 		h.source.drop()
 		return nil
 	}
-	return h.represent(o.Meta)
+	r := h.represent(o.Meta)
+	if r.Body == nil { // nobody will read what was opened
+		h.source.drop()
+	}
+	return r
 }
 
 // represent returns the coding as content of the response m.

@@ -92,6 +92,11 @@ func TestWhatDoesNotHelpIsRemembered(t *testing.T) {
 		if c, body := b.choose("/a", "Accept-Encoding", "br"); c.Coding != "" || body != text || b.made() != 0 {
 			t.Errorf("%q, right %v, %d bodies encoded again", c.Coding, body == text, b.made())
 		}
+		o, _ := b.look(b.query("/a"))
+		ref, _ := b.disk.tier.Lookup(codedName(o, "br"))
+		if h := b.disk.heads.at(ref.Location()); h == nil || h.source.parked.Load() != nil {
+			t.Error("it is open for a reader who will not come")
+		}
 	})
 }
 

@@ -7,8 +7,8 @@ import (
 )
 
 // dateLayouts are the three forms of an HTTP-date (RFC 9110, section 5.6.7): IMF-fixdate, and the obsolete forms of
-// RFC 850 and of asctime, which recipients must still read.
-var dateLayouts = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC}
+// RFC 850 and of asctime, which recipients must still read. In the last one a day below 10 has a space or a zero before it.
+var dateLayouts = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC, "Mon Jan 02 15:04:05 2006"}
 
 // parseDate reads an HTTP-date to the letter, but in any letter case, as RFC 9111, section 4.2 asks of caches. Whatever
 // else differs (a zone other than GMT, a year of two digits, an hour of one, a missing comma, a doubled space) makes it
@@ -25,8 +25,9 @@ func parseDate(s string) (time.Time, bool) {
 	return parseAnyDate(s)
 }
 
-// parseAnyDate is parseDate without the short way.
+// parseAnyDate is parseDate without the short way. A leap second, of which package time knows nothing, is the second before it.
 func parseAnyDate(s string) (time.Time, bool) {
+	s = strings.Replace(s, "23:59:60", "23:59:59", 1)
 	for _, layout := range dateLayouts {
 		t, err := time.Parse(layout, strings.ToUpper(s))
 		// time.Parse takes more spaces, fewer digits and fractions of seconds, so what it read is written out again.

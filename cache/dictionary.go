@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 
 	"selvage/encode"
@@ -20,7 +21,8 @@ type dictionaryUse struct {
 	pattern encode.Pattern // "" is none
 	field   string         // Use-As-Dictionary
 
-	due atomic.Int64 // Instant from which on the object may be learned; never once that is under way
+	due     atomic.Int64                // Instant from which on the object may be learned; never while that is under way
+	learned atomic.Pointer[encode.Hash] // of its content, once that was read
 }
 
 // never is later than any Instant.
@@ -86,6 +88,10 @@ func (c *Choice) UseAs() string {
 // maxDictionaryKey bounds the keys of objects that are known as dictionaries: clients choose them.
 const maxDictionaryKey = 1 << 10
 
+// relearn is how long a dictionary that was forgotten, for want of room or since its like elsewhere is gone, stays so where clients
+// are still told of it.
+const relearn = time.Minute
+
 // Learn makes o known as a dictionary, where c has said to a client that it is one. It costs next to nothing where there is
 // nothing to do.
 func (s *Store) Learn(o *Object, c Choice, now Instant) {
@@ -105,6 +111,7 @@ func (s *Store) Learn(o *Object, c Choice, now Instant) {
 		if awaitSettled(ctx, settled) {
 			s.learn(later(), u)
 		}
+		u.due.Store(int64(s.clock.Now().Mono.Add(relearn)))
 	}) {
 		u.due.Store(int64(now.Add(retryDerive)))
 	}
@@ -126,17 +133,20 @@ func awaitSettled(ctx context.Context, settled <-chan struct{}) bool {
 	}
 }
 
-// learn hashes the content of o, if that is still there.
+// learn hashes the content of o, if that is still there, and was not hashed before.
 func (s *Store) learn(o *Object, u *dictionaryUse) {
 	if o == nil {
 		return
 	}
-	plain, err := o.Own.Body.whole(s.ctx.Done())
-	if err != nil {
-		return // of the disk, or the end
+	if u.learned.Load() == nil {
+		plain, err := o.Own.Body.whole(s.ctx.Done())
+		if err != nil {
+			return // of the disk, or the end
+		}
+		u.learned.Store(new(encode.HashOf(plain)))
 	}
 	s.dictionaries.add(o.family(u), &dictionary{
-		hash: encode.HashOf(plain), key: strings.Clone(o.Key), keyHash: o.Hash, variant: o.Variant,
+		hash: *u.learned.Load(), key: strings.Clone(o.Key), keyHash: o.Hash, variant: o.Variant,
 		target: o.target(), epoch: o.Meta.Epoch,
 	})
 }
@@ -165,6 +175,10 @@ type dictionary struct {
 	epoch  uint64
 }
 
+func (d *dictionary) sameObject(other *dictionary) bool {
+	return d.key == other.key && d.variant == other.variant
+}
+
 // family is those of a site that are dictionaries for each other: versions of one resource, for the same clients. Of what is kept
 // apart by Vary, or by parts of the key, nobody is told by way of what is for somebody else.
 type family struct {
@@ -189,20 +203,22 @@ type dictionaries struct {
 	families map[family][]*dictionary // the newest last; guarded by mu
 }
 
-// add makes d the newest of its family, in place of what the same object was before, and of the same content elsewhere.
+// add makes d the newest of its family, in place of what the same object was before. Where the same content is known already it
+// stays by the name it has: whoever asks for it by another must not make that depend on a name that is soon gone.
 func (all *dictionaries) add(f family, d *dictionary) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	known, there := all.families[f]
+	if slices.ContainsFunc(known, func(old *dictionary) bool { return old.hash == d.hash && !old.sameObject(d) }) {
+		return
+	}
 	if !there && len(all.families) >= maxFamilies {
 		for other := range all.families { // any
 			delete(all.families, other)
 			break
 		}
 	}
-	known = slices.DeleteFunc(known, func(old *dictionary) bool {
-		return old.hash == d.hash || old.key == d.key && old.variant == d.variant
-	})
+	known = slices.DeleteFunc(known, d.sameObject)
 	if len(known) >= maxVersions {
 		known = slices.Delete(known, 0, len(known)-maxVersions+1)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"selvage/encode"
 )
@@ -256,10 +257,7 @@ func TestDeltasAreBounded(t *testing.T) {
 				t.Fatalf("version %d: coded %q", i, c.Coding)
 			}
 		}
-		q := b.query("/app." + newApp + ".js")
-		q.Secure = true
-		q.MakeKey(b.policy, b.Seed())
-		o, _ := b.look(q)
+		o, _ := b.look(b.queryFor(newApp))
 		if n := len(slices.Collect(o.deltas())); n != maxDeltas {
 			t.Errorf("%d deltas are kept, want %d", n, maxDeltas)
 		}
@@ -278,10 +276,7 @@ func TestADictionaryThatIsGoneIsForgotten(t *testing.T) {
 	deployments(t, noPurges{}, func(t *testing.T, b *bench) {
 		c, _ := b.load(oldApp)
 		work()
-		q := b.query("/app." + oldApp + ".js")
-		q.Secure = true
-		q.MakeKey(b.policy, b.Seed())
-		o, _ := b.look(q)
+		o, _ := b.look(b.queryFor(oldApp))
 		b.forget(o)
 		b.load(newApp)
 		b.load(newApp, offers(oldApp)...)
@@ -302,10 +297,7 @@ func TestADictionaryMayBeOnTheDisk(t *testing.T) {
 		defer end()
 		b.load(oldApp)
 		work()
-		q := b.query("/app." + oldApp + ".js")
-		q.Secure = true
-		q.MakeKey(b.policy, b.Seed())
-		o, _ := b.look(q)
+		o, _ := b.look(b.queryFor(oldApp))
 		b.forget(o)
 		b.load(newApp, offers(oldApp)...)
 		work()
@@ -316,6 +308,43 @@ func TestADictionaryMayBeOnTheDisk(t *testing.T) {
 			t.Errorf("coded %q in %d bytes, want a delta", c.Coding, len(delta))
 		}
 	})
+}
+
+// The same file by another name does not take the place of the one that is asked for, and what was forgotten is known again while
+// clients are told of it.
+func TestADictionaryStaysByItsName(t *testing.T) {
+	deployments(t, noPurges{}, func(t *testing.T, b *bench) {
+		c, _ := b.load(oldApp)
+		work()
+		o, _ := b.look(b.queryFor(oldApp))
+		f, h := o.family(c.use), encode.HashOf([]byte(app(oldApp)))
+		first := b.dictionaries.find(f, h)
+		b.dictionaries.add(f, &dictionary{hash: h, key: "the same with a query"})
+		if first == nil || b.dictionaries.find(f, h) != first {
+			t.Errorf("it is known as %v", b.dictionaries.find(f, h))
+		}
+		b.dictionaries.drop(f, first)
+		b.load(oldApp)
+		work()
+		if b.dictionaries.find(f, h) != nil {
+			t.Error("it was learned again at once")
+		}
+		time.Sleep(relearn)
+		b.load(oldApp)
+		work()
+		if again := b.dictionaries.find(f, h); again == nil || again.key != first.key {
+			t.Error("it was not learned again")
+		}
+	})
+}
+
+// queryFor asks for a version over https.
+func (b *bench) queryFor(version string) *Query {
+	b.t.Helper()
+	q := b.query("/app." + version + ".js")
+	q.Secure = true
+	q.MakeKey(b.policy, b.Seed())
+	return q
 }
 
 func TestDictionariesAreBounded(t *testing.T) {

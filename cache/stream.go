@@ -93,7 +93,6 @@ func (all *streams) begin(key streamKey) (body *Body, first bool) {
 // stream makes a coding in haste. Once whole it is part of the object, until there is a better one.
 func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	defer s.coding.leave(key, body)
-	defer s.leaveCoder(o, key.coding)
 	own, known := o.Own.Body.Length()
 	if !known {
 		own = -1
@@ -104,6 +103,7 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 		budget: s.coded, reserved: s.entry(),
 	}
 	p.run()
+	s.leaveCoder(o, key.coding)
 	if !body.Complete() {
 		return
 	}

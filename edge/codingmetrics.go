@@ -13,7 +13,7 @@ var (
 	encodeBodies   = encodeDesc("bodies_total", "Bodies encoded: fast while a client waited, best for keeps.", "coding", "level")
 	encodeIn       = encodeDesc("in_bytes_total", "Bytes that went into encoders.", "coding", "level")
 	encodeOut      = encodeDesc("out_bytes_total", "Bytes that came out of them.", "coding", "level")
-	encodeSeconds  = encodeDesc("seconds_total", "Time that encoders took, as the clock has it.", "coding", "level")
+	encodeSeconds  = encodeDesc("seconds_total", "Processor time that encoders took.", "coding", "level")
 	encodeUseless  = encodeDesc("useless_total", "Bodies that were not smaller encoded.")
 	encodePlain    = encodeDesc("left_plain_total", "Bodies that went out plain, because too many were being encoded.")
 	encodeQueue    = encodeDesc("queue", "Bodies that wait to be encoded for keeps.")

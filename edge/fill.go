@@ -25,7 +25,11 @@ func (x *exchange) fill(stale *cache.Object, v cache.Verdict, d cache.Decision) 
 	if d.Outcome == cache.Miss {
 		stale = nil
 	}
+	lent := x.lent
 	a := x.store.Fill(x.newFill(stale, v, d, false))
+	if a.Object != nil && a.Object.Own.Body.Complete() {
+		x.lent = lent // nothing is left to be done for the fill
+	}
 	if a.Excluded {
 		return false
 	}

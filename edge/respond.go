@@ -210,6 +210,7 @@ func (x *exchange) respondParts(c cache.Choice, spans []cache.Span, total int64)
 	}
 	tail := "\r\n--" + boundary + "--\r\n"
 	h := x.w.Header()
+	h.Del("Content-Range") // of an origin that sends one with a 200: of all parts none is it (RFC 9110, section 15.3.7.2)
 	h.Set("Content-Type", "multipart/byteranges; boundary="+boundary)
 	h.Set("Content-Length", strconv.FormatInt(length+int64(len(tail)), 10))
 	x.head(http.StatusPartialContent)

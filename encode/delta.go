@@ -3,7 +3,6 @@ package encode
 import (
 	"errors"
 	"io"
-	"time"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -25,10 +24,10 @@ func CanDelta(old, size int64) bool { return old > 0 && size > 0 && old+size <= 
 //
 // The encoder is not kept: it would hold on to old and to the tables made of it, which are of use for no other body.
 func (m *Meter) AppendDelta(dst, src, old []byte, h Hash, l Level) []byte {
-	start, before := time.Now(), len(dst)
+	watch, before := startWatch(), len(dst)
+	defer func() { m.add(DCZ, l, int64(len(src)), int64(len(dst)-before), watch.stop()) }()
 	dst = append(append(dst, deltaMagic...), h[:]...)
 	dst = deltaEncoder(old, len(src), l).EncodeAll(src, dst)
-	m.add(DCZ, l, int64(len(src)), int64(len(dst)-before), time.Since(start))
 	return dst
 }
 

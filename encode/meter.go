@@ -31,7 +31,7 @@ type Flow struct {
 	Level   Level
 	Bodies  int64
 	In, Out int64 // bytes
-	// CPU is the time encoders took, as the clock has it: what the machine gave to others meanwhile is in it.
+	// CPU is the time encoders took on a processor.
 	CPU time.Duration
 }
 
@@ -44,6 +44,13 @@ func (m *Meter) add(c Coding, l Level, in, out int64, took time.Duration) {
 	f.in.Add(in)
 	f.out.Add(out)
 	f.nanos.Add(int64(took))
+}
+
+// addTrial counts the work of finding out that a body is not worth encoding.
+func (m *Meter) addTrial(c Coding, l Level, took time.Duration) {
+	if m != nil {
+		m.flows[l][c].nanos.Add(int64(took))
+	}
 }
 
 func (m *Meter) addUseless() {

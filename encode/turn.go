@@ -19,6 +19,9 @@ type turnstile struct {
 func (t *turnstile) enter() {
 	select {
 	case t.places <- struct{}{}:
+		if t.waited.Load() != 0 {
+			t.waited.Store(0)
+		}
 		return
 	default:
 	}

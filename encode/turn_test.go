@@ -1,6 +1,8 @@
 package encode
 
 import (
+	"bytes"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -60,5 +62,27 @@ func TestBehindIsWhoWaitsLong(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		})
+	}
+}
+
+// Who waits for a client takes turns; what is made in the background has the workshop's share, and does not.
+func TestFastEncodersTakeTurns(t *testing.T) {
+	for range cap(turns.places) {
+		turns.enter()
+	}
+	src := prose(10_000)
+	kept := Append(nil, src, Gzip, Best)
+	fast := make(chan []byte)
+	go func() { fast <- Append(nil, src, Gzip, Fast) }()
+	for turns.waiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	for range cap(turns.places) {
+		turns.leave()
+	}
+	for l, coded := range map[Level][]byte{Fast: <-fast, Best: kept} {
+		if got, err := plainly(Gzip, coded); err != nil || !bytes.Equal(got, src) {
+			t.Errorf("%v: %d bytes came back as %d, %v", l, len(src), len(got), err)
+		}
 	}
 }

@@ -26,7 +26,7 @@ func Append(dst, src []byte, c Coding, l Level) []byte {
 // Keep encodes a body at Best, at the pace of p. It returns ErrUseless where that does not help, and else fails only with ctx.
 // The body and the result are in memory as a whole.
 func (m *Meter) Keep(ctx context.Context, src []byte, c Coding, p *Pace) ([]byte, error) {
-	if c == Brotli && !promises(src) {
+	if c == Brotli && !m.promises(src) {
 		m.addUseless()
 		return nil, ErrUseless
 	}
@@ -68,15 +68,17 @@ func pieceOf(c Coding, size int64) int {
 	return 1 << 20
 }
 
-// promises has the cheapest encoder try before the dearest works for seconds.
-func promises(src []byte) bool {
+// promises has the cheapest encoder try before Brotli, the dearest, works for seconds.
+func (m *Meter) promises(src []byte) bool {
 	const soonDone = 64 << 10
 	if len(src) <= soonDone {
 		return true
 	}
-	m := borrow(io.Discard, Zstd, Fast, int64(len(src)))
-	defer m.giveBack()
-	_, _ = m.encoder.Write(src) // nothing is refused by io.Discard
-	_ = m.encoder.Close()
-	return Helps(int64(len(src)), m.to.written)
+	watch := startWatch()
+	defer func() { m.addTrial(Brotli, Best, watch.stop()) }()
+	trial := borrow(io.Discard, Zstd, Fast, int64(len(src)))
+	defer trial.giveBack()
+	_, _ = trial.encoder.Write(src) // nothing is refused by io.Discard
+	_ = trial.encoder.Close()
+	return Helps(int64(len(src)), trial.to.written)
 }

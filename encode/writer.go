@@ -17,8 +17,8 @@ type Writer struct {
 	coding Coding
 	level  Level
 	in     int64
-	since  time.Time     // when it last began to work
-	busy   time.Duration // at work
+	watch  stopwatch     // while it is at work
+	busy   time.Duration // on a processor
 	meter  *Meter
 }
 
@@ -82,11 +82,11 @@ func (w *Writer) begin() {
 	if w.level == Fast {
 		turns.enter()
 	}
-	w.since = time.Now()
+	w.watch = startWatch()
 }
 
 func (w *Writer) end() {
-	w.busy += time.Since(w.since)
+	w.busy += w.watch.stop()
 	if w.level == Fast {
 		turns.leave()
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // readSize is how much a conn reads at once, unless more is asked for.
@@ -19,7 +20,8 @@ const readSize = 16 << 10
 type conn struct {
 	net.Conn
 	upstream string
-	wire     *wire // below TLS; nil without
+	wire     *wire           // below TLS; nil without
+	socket   syscall.RawConn // nil where there is none, and below TLS, which may have words of its own
 
 	// Owned by whoever reads: http.Transport's read loop, or the reader of a body while that waits; of a link, whoever has it.
 	buf   []byte
@@ -35,7 +37,11 @@ type conn struct {
 }
 
 func newConn(c net.Conn, w *wire, upstream string) *conn {
-	return &conn{Conn: c, upstream: upstream, wire: w, buf: make([]byte, readSize)}
+	n := &conn{Conn: c, upstream: upstream, wire: w, buf: make([]byte, readSize)}
+	if w == nil {
+		n.socket = socketOf(c)
+	}
+	return n
 }
 
 // begin expects the answer to x. Its request has not been written.
@@ -163,7 +169,7 @@ func (c *conn) writable() (*exchange, error) {
 	if c.x != nil && c.x.ctx.Err() != nil {
 		return nil, context.Cause(c.x.ctx)
 	}
-	if c.unasked && c.kept && c.wire == nil && hasInput(c.Conn) {
+	if c.unasked && c.kept && hasInput(c.socket) {
 		// The second of two answers to the request before, say. Once ours is sent it would be taken for the answer to that.
 		return nil, net.ErrClosed
 	}

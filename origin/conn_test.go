@@ -76,7 +76,7 @@ func TestNoRequestFollowsUnaskedBytes(t *testing.T) {
 			}
 			unasked(far)
 			raw, _ := near.SyscallConn()
-			raw.Read(func(uintptr) bool { return hasInput(near) }) // returns when it has
+			raw.Read(func(uintptr) bool { return hasInput(raw) }) // returns when it has
 			begin(t, c)
 			if n, err := io.WriteString(c, "GET / HTTP/1.1\r\n"); n != 0 || !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Write = %d, %v; want 0, closed", n, err)

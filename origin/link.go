@@ -3,16 +3,12 @@ package origin
 import (
 	"bufio"
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // link is a plain HTTP/1 connection for requests without a body. Whoever wants an answer writes the request and reads the head
@@ -24,18 +20,20 @@ type link struct {
 	*conn
 	of    *links
 	in    *bufio.Reader
-	out   *bufio.Writer
 	since time.Time // idle; guarded by of.mu
 }
 
 func newLink(of *links, c *conn) *link {
-	return &link{conn: c, of: of, in: bufio.NewReaderSize(c, maxTrailer), out: bufio.NewWriter(c)}
+	return &link{conn: c, of: of, in: bufio.NewReaderSize(c, maxTrailer)}
 }
 
 // roundTrip makes an exchange on a kept connection, or on a new one. A kept connection that dies before a byte of the answer
 // may have died before it saw the request: another one is tried.
 func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
-	if err := checkRequest(r); err != nil {
+	head := requests.Get().(*[]byte)
+	defer requests.Put(head)
+	var err error
+	if *head, err = appendRequest((*head)[:0], r); err != nil {
 		return nil, err
 	}
 	for {
@@ -43,7 +41,7 @@ func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 		if err != nil {
 			return nil, err
 		}
-		response, err := k.exchange(r, x)
+		response, err := k.exchange(r, *head, x)
 		if err == nil {
 			return response, nil
 		}
@@ -54,38 +52,17 @@ func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 	}
 }
 
-// checkRequest refuses what would not be read at the other end as it is meant here.
-func checkRequest(r *http.Request) error {
-	for name, values := range r.Header {
-		if !httpguts.ValidHeaderFieldName(name) {
-			return fmt.Errorf("invalid field name %q", name)
-		}
-		for _, v := range values {
-			if !httpguts.ValidHeaderFieldValue(v) {
-				return fmt.Errorf("invalid value of the field %s", name) // not the value: it may be secret
-			}
-		}
-	}
-	if !httpguts.ValidHeaderFieldName(r.Method) { // a token, too
-		return fmt.Errorf("invalid method %q", r.Method)
-	}
-	if r.URL.Host == "" {
-		return errors.New("no host to ask")
-	}
-	return nil
-}
-
 // mayRepeat judges an exchange that failed here. What may have been read by the upstream is sent again only where that changes
 // nothing (RFC 9110, section 9.2.2), and only for a connection that had been good before.
 func (k *link) mayRepeat(x *exchange) bool {
 	return k.kept && !k.follower.started() && x.ctx.Err() == nil && (k.unasked || isSafe(x.method))
 }
 
-// exchange sends r and reads the head of its answer.
-func (k *link) exchange(r *http.Request, x *exchange) (*http.Response, error) {
+// exchange sends r, whose head is written, and reads the head of its answer.
+func (k *link) exchange(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
 	x.gotConn(httptrace.GotConnInfo{Conn: k.conn})
 	unbind := context.AfterFunc(x.ctx, k.cut)
-	response, err := k.ask(r, x)
+	response, err := k.ask(r, head, x)
 	if err != nil {
 		unbind()
 		return nil, err
@@ -102,11 +79,8 @@ func (k *link) exchange(r *http.Request, x *exchange) (*http.Response, error) {
 // cut ends whatever waits for the connection.
 func (k *link) cut() { k.Close() }
 
-func (k *link) ask(r *http.Request, x *exchange) (*http.Response, error) {
-	if err := r.Write(k.out); err != nil {
-		return nil, err
-	}
-	if err := k.out.Flush(); err != nil {
+func (k *link) ask(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
+	if _, err := k.Write(head); err != nil {
 		return nil, err
 	}
 	x.await(forHead)

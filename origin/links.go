@@ -72,7 +72,7 @@ func (l *links) lookThrough() {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.idle = slices.DeleteFunc(l.idle, func(k *link) bool {
-		over := l.patience > 0 && now.Sub(k.since) >= l.patience || hasInput(k.Conn)
+		over := l.patience > 0 && now.Sub(k.since) >= l.patience || hasInput(k.socket)
 		if over {
 			k.Close()
 		}

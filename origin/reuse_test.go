@@ -407,12 +407,18 @@ func TestUpgrade(t *testing.T) {
 			wantFailure(t, err, typeReadTimeout, 504)
 		}, echo)
 	})
-	t.Run("without Upgrade in the answer", func(t *testing.T) {
-		withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
-			_, err := p.RoundTrip(upgradeTo(t))
-			wantFailure(t, err, typeUpgradeFailed, 502)
-		}, func(p *peer) { p.request(); p.write("HTTP/1.1 101 Switching Protocols\r\n\r\n"); p.hold() })
-	})
+	for name, answer := range map[string]string{
+		"without Upgrade in the answer": "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+		"to another protocol":           "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+		"to a second protocol":          "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo, h2c\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
+				_, err := p.RoundTrip(upgradeTo(t))
+				wantFailure(t, err, typeUpgradeFailed, 502)
+			}, func(p *peer) { p.request(); p.write(answer); p.hold() })
+		})
+	}
 	t.Run("declined", func(t *testing.T) {
 		withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
 			wantBody(t, p, upgradeTo(t), 200, "ok")

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -128,9 +130,13 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 		out.Close = isSafe(r.Method) || r.Method == http.MethodDelete
 	}
 	_, hasAgent := r.Header["User-Agent"]
+	nominate := r.Header["Te"] != nil && u.speaksHTTP1()
 	signer := u.pool.rules.signer
-	if !hasAgent || signer != nil {
+	if !hasAgent || nominate || signer != nil {
 		out.Header = maps.Clone(r.Header)
+	}
+	if nominate { // RFC 9110, section 10.1.4
+		out.Header["Connection"] = append(slices.Clip(r.Header["Connection"]), "TE")
 	}
 	if !hasAgent { // present but empty, or http.Transport puts in its own
 		out.Header["User-Agent"] = nil
@@ -139,6 +145,12 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 		signer.sign(out, time.Now())
 	}
 	return out
+}
+
+// speaksHTTP1 reports whether the version is known before there is a connection. HTTP/2 has no field Connection, and must not be
+// sent one.
+func (u *upstream) speaksHTTP1() bool {
+	return u.protocol == protocolHTTP1 || u.scheme == "http" && u.protocol != protocolHTTP2
 }
 
 func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBody }
@@ -151,12 +163,25 @@ func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 		response.Body = &body{ReadCloser: response.Body, x: x}
 		return response, nil
 	}
-	rw, ok := response.Body.(io.ReadWriteCloser)
-	if !ok { // no Upgrade and Connection in it
+	rw, why := x.switched(response)
+	if why != "" {
 		response.Body.Close()
 		x.end()
-		return nil, x.complete(fault(typeUpgradeFailed, "101 without Upgrade"))
+		return nil, x.complete(fault(typeUpgradeFailed, why))
 	}
 	response.Body = newUpgraded(rw, x)
 	return response, nil
+}
+
+// switched returns the connection behind a 101, or why there is none. To another protocol than was asked for an upstream may
+// not switch (RFC 9110, section 7.8): to h2c, say, whose requests nobody here would see.
+func (x *exchange) switched(response *http.Response) (rw io.ReadWriteCloser, why string) {
+	rw, ok := response.Body.(io.ReadWriteCloser)
+	switch {
+	case !ok: // no Upgrade and Connection in it
+		return nil, "101 without Upgrade"
+	case !strings.EqualFold(response.Header.Get("Upgrade"), x.request.Header.Get("Upgrade")):
+		return nil, "101 to a protocol that was not asked for"
+	}
+	return rw, ""
 }
