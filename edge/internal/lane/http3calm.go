@@ -58,7 +58,9 @@ func (c *http3Conn) flood() {
 	c.closed = true
 	c.mu.Unlock()
 	if first {
-		c.link.srv.count("http3-flood")
+		s := c.link.srv
+		s.count("http3-flood")
+		s.grudges.bear(c.link.info.Peer, s.now())
 		_ = c.quic.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeExcessiveLoad), "") // it has no other error
 	}
 }

@@ -97,7 +97,7 @@ func (f *quicFront) doubts(net.Addr) bool {
 
 var errNoRoom = errors.New("lane: no room for another connection")
 
-// admit lets a handshake begin, if there is room. Whoever is refused has TCP, where it can wait.
+// admit lets a handshake begin, if there is room and no grudge. Whoever is refused has TCP, where it can wait.
 func (f *quicFront) admit(ctx context.Context, client *quic.ClientInfo) (context.Context, error) {
 	s := f.srv
 	c := f.newConn(client)
@@ -105,7 +105,7 @@ func (f *quicFront) admit(ctx context.Context, client *quic.ClientInfo) (context
 	if s.cfg.Opened != nil {
 		s.cfg.Opened(&l.info)
 	}
-	if !s.links.admitNow(l) {
+	if s.grudges.against(l.info.Peer, s.now()) || !s.links.admitNow(l) {
 		_ = l.Close() // there is nothing to close
 		return nil, errNoRoom
 	}

@@ -56,6 +56,7 @@ type Server struct {
 	failed    atomic.Uint64 // errors of Accept
 
 	links   *registry
+	grudges grudges
 	done    chan struct{} // closed when Shutdown begins
 	next    chan func()   // handshakes, for goroutines that rest
 	resting atomic.Int32  // goroutines that wait for next
