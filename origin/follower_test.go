@@ -20,7 +20,8 @@ func TestFollower(t *testing.T) {
 	}{
 		// Section 4: status-line = HTTP-version SP status-code SP [ reason-phrase ]
 		{"a reason is not needed", "", "HTTP/1.1 200 \r\nContent-Length: 0\r\n\r\n", "whole"},
-		{"its SP is", "", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", typeProtocol},
+		{"nor, to us, its SP", "", "HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", "whole"},
+		{"but the code ends there", "", "HTTP/1.1 200OK\r\nContent-Length: 0\r\n\r\n", typeProtocol},
 		{"one SP before the code", "", "HTTP/1.1  200 OK\r\nContent-Length: 0\r\n\r\n", typeProtocol},
 		{"three digits", "", "HTTP/1.1 20 OK\r\n\r\n", typeProtocol},
 		{"not four", "", "HTTP/1.1 2000 OK\r\n\r\n", typeProtocol},

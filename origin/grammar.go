@@ -15,10 +15,11 @@ type responseHead struct {
 	control   bool // there is a Cache-Control
 }
 
-// status takes a status line: HTTP-version SP status-code SP [ reason-phrase ] (RFC 9112, section 4).
+// status takes a status line: HTTP-version SP status-code SP [ reason-phrase ] (RFC 9112, section 4). Not a few origins leave the
+// second SP out with the phrase; nothing else can be meant.
 func (h *responseHead) status(line []byte) *Failure {
-	const shape = "HTTP/1.x 200 "
-	if len(line) < len(shape) || string(line[:7]) != "HTTP/1." || line[8] != ' ' || line[12] != ' ' {
+	const shape = "HTTP/1.x 200"
+	if len(line) < len(shape) || string(line[:7]) != "HTTP/1." || line[8] != ' ' || len(line) > len(shape) && line[12] != ' ' {
 		return fault(typeProtocol, "malformed status line")
 	}
 	if h.minor = line[7]; h.minor != '0' && h.minor != '1' {
