@@ -13,7 +13,7 @@ import (
 // http3Conn is an HTTP/3 connection, from its handshake on. It stands in its link for a socket, which it has not for itself:
 // of that the link asks nothing but to close.
 //
-// Its http3.Server serves this connection alone: so it can be told to go away, and keeps the limit it began with.
+// Its http3.Server is for this connection alone, which keeps the limit it began with.
 type http3Conn struct {
 	net.Conn // nil
 	link     *link
