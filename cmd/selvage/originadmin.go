@@ -44,9 +44,12 @@ func (a *admin) serveUpstreamSet(w http.ResponseWriter, r *http.Request, _ *purg
 	if len(problems) == 0 {
 		err = a.replaceUpstreams(r.PathValue("origin"), set)
 	}
+	_, unknown := errors.AsType[unknownOrigin](err)
 	switch {
 	case errors.As(err, &problems), len(problems) > 0:
 		declineAll(w, problems)
+	case unknown:
+		decline(w, http.StatusNotFound, err.Error())
 	case err != nil:
 		decline(w, http.StatusBadRequest, err.Error())
 	default:

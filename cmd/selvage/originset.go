@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 
@@ -31,7 +30,7 @@ func (n *node) replaceUpstreams(name string, s upstreamSet) error {
 	f := *n.file
 	config, ok := f.Origins[name]
 	if !ok {
-		return fmt.Errorf("there is no origin %q", name)
+		return unknownOrigin(name)
 	}
 	config.URLs, config.Upstreams = s.URLs, s.Upstreams
 	f.Origins = maps.Clone(f.Origins)

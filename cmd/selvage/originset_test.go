@@ -95,7 +95,7 @@ func TestOriginSetIsJudged(t *testing.T) {
 		status       int
 		want         []string
 	}{
-		{"none", `{"urls": ["http://a"]}`, 400, []string{`there is no origin \"none\"`}},
+		{"none", `{"urls": ["http://a"]}`, 404, []string{`there is no origin \"none\"`}},
 		{"app", ``, 422, []string{"urls"}},
 		{"app", `{"urls": []}`, 422, []string{"urls"}},
 		{"app", `{"urls": ["http://a"], "check": {}}`, 422, []string{`"at": "check"`, "unknown key"}},

@@ -62,6 +62,11 @@ type originStatus struct {
 	origin.Status
 }
 
+// unknownOrigin is the name of an origin that there is not.
+type unknownOrigin string
+
+func (name unknownOrigin) Error() string { return fmt.Sprintf("there is no origin %q", string(name)) }
+
 // origins tells what the upstreams of every origin are doing, by name.
 func (n *node) origins() []originStatus {
 	n.mu.Lock()
@@ -87,7 +92,7 @@ func (n *node) changeOrigin(c originChange) error {
 	p := n.pools[c.Origin]
 	n.mu.Unlock()
 	if p == nil {
-		return fmt.Errorf("there is no origin %q", c.Origin)
+		return unknownOrigin(c.Origin)
 	}
 	return p.Change(c.Upstream, c.Change)
 }
