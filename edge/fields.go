@@ -143,9 +143,12 @@ func withoutHopByHop(in http.Header) http.Header {
 
 // acceptsTrailers reports whether TE has the member "trailers", the one thing it can say of HTTP/2, and that gRPC needs
 // (RFC 9110, section 10.1.4).
-func acceptsTrailers(h http.Header) bool {
-	for member := range members(h["Te"]) {
-		if strings.EqualFold(member, "trailers") {
+func acceptsTrailers(h http.Header) bool { return lists(h["Te"], "trailers") }
+
+// lists reports whether the lines of a list of tokens have one, in any letter case.
+func lists(lines []string, token string) bool {
+	for member := range members(lines) {
+		if strings.EqualFold(member, token) {
 			return true
 		}
 	}

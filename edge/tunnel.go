@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// wantsTunnel reports whether the request asks for the one upgrade that is taken up. h2c, which clients offer with any
-// request, would open a tunnel past every check.
+// wantsTunnel reports whether the request asks for the one upgrade that is taken up, and Connection says that it asks us (RFC
+// 9110, section 7.8). h2c, which clients offer with any request, would open a tunnel past every check.
 func (x *exchange) wantsTunnel() bool {
 	return x.r.ProtoMajor == 1 && x.r.Method == http.MethodGet && len(x.r.Header["Upgrade"]) == 1 &&
-		strings.EqualFold(x.r.Header.Get("Upgrade"), "websocket")
+		strings.EqualFold(x.r.Header.Get("Upgrade"), "websocket") && lists(x.r.Header["Connection"], "Upgrade")
 }
 
 // tunnel joins client and origin after a 101 (RFC 9110, section 7.8), until either side ends or nothing has moved for the
