@@ -2,8 +2,9 @@
 //
 // The decision is ristretto's (a TinyLFU that admits what is asked for more often than what it would displace). The values
 // themselves are the caller's: correctness never rests on what ristretto holds, only on being told who has to go. Its
-// habits that matter here: a second Set of a key still in its buffer is lost unless a Del stands between; the buffer
-// counts items, not bytes; callbacks must not call back into it.
+// habits that matter here: a second Set of a key still in its buffer is lost unless a Del stands between, and one behind a
+// Del still in its buffer may go with what that was for; the buffer counts items, not bytes; callbacks must not call back
+// into it.
 package ram
 
 import (
@@ -52,6 +53,8 @@ func (t *Tier[V]) Keep(key uint64, v V, cost int64, replaces bool) {
 	defer t.mu.Unlock()
 	if replaces {
 		t.cache.Del(key)
+		t.cache.Wait()
+		t.pending = 0
 	}
 	if !t.cache.Set(key, v, cost) {
 		t.gone(v)

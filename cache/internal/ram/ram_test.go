@@ -67,6 +67,20 @@ func TestReplacedValueIsGoneAndItsReplacementStays(t *testing.T) {
 	}
 }
 
+// What is replaced before it was judged must not take its replacement with it.
+func TestValueReplacedAtOnceLeavesAlone(t *testing.T) {
+	k, _ := tier(t, 1000)
+	for i := range 5000 {
+		k.Keep(7, &i, 20, false)
+		k.Keep(7, new(int), 20, true)
+		if k.Wait(); !k.Holds(7) {
+			t.Fatalf("at the %d. time the new value was let go with the old one", i+1)
+		}
+		k.Drop(7)
+		k.Wait()
+	}
+}
+
 func TestValueLargerThanTheTierIsRefused(t *testing.T) {
 	k, gone := tier(t, 100)
 	v := new(int)
