@@ -48,16 +48,23 @@ func (b *bench) makeCodings() {
 func (b *bench) choose(path string, fields ...string) (c Choice, body string) {
 	b.t.Helper()
 	q := b.query(path, fields...)
-	o, d := b.look(q)
-	if d.Outcome != Hit {
-		a := b.fill(q, o, d.Alone)
-		if a.Err != nil {
-			b.t.Fatal(a.Err)
-		}
-		defer a.Release()
-		o = a.Object
-	}
+	o, release := b.fetch(q)
+	defer release()
 	return b.read(o, q)
+}
+
+// fetch walks a request up to its object. Call release when that was read.
+func (b *bench) fetch(q *Query) (o *Object, release func()) {
+	b.t.Helper()
+	o, d := b.look(q)
+	if d.Outcome == Hit {
+		return o, func() {}
+	}
+	a := b.fill(q, o, d.Alone)
+	if a.Err != nil {
+		b.t.Fatal(a.Err)
+	}
+	return a.Object, a.Release
 }
 
 // read reads what is chosen of o for q, and decodes it.

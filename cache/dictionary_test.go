@@ -42,15 +42,8 @@ func (b *bench) load(version string, fields ...string) (Choice, []byte) {
 	b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
 		return replyText(app(version), "Cache-Control: max-age=100", `Etag: "`+version+`"`, "Content-Type: text/javascript"), nil
 	}
-	o, d := b.look(q)
-	if d.Outcome != Hit {
-		a := b.fill(q, o, d.Alone)
-		if a.Err != nil {
-			b.t.Fatal(a.Err)
-		}
-		defer a.Release()
-		o = a.Object
-	}
+	o, release := b.fetch(q)
+	defer release()
 	c, all := b.readCoded(o, q)
 	b.Learn(o, c, b.clock.Now().Mono)
 	synctest.Wait()
