@@ -10,9 +10,8 @@ import (
 type Certificates interface {
 	// TLS returns the configuration of the listener at an address of the configuration. It stays good over reloads.
 	TLS(address string) (*tls.Config, error)
-	// Misdirected reports whether a request for host may not be answered on its connection: the handshake was for a site
-	// with other certificates, or other rules about those of clients. c is nil without TLS; trusted says that the peer is a
-	// proxy whose word is believed.
+	// Misdirected reports whether a request for host may not be answered on its connection: the handshake was for another
+	// site. c is nil without TLS; trusted says that the peer is a proxy whose word is believed.
 	Misdirected(c *tls.ConnectionState, host string, trusted bool) bool
 	// Challenge returns the answer to an ACME challenge (RFC 8555, section 8.3) that is pending for host. Tokens come from
 	// strangers.

@@ -32,7 +32,7 @@ func compileHTTPS(cfg HTTPSConfig) https {
 	return h
 }
 
-// misdirected reports whether the handshake was for other rules than the request's site has.
+// misdirected reports whether the handshake was for another site than the request is.
 func (x *exchange) misdirected() bool {
 	return x.certs.Misdirected(x.r.TLS, hostName(x.client.Host), x.client.Trusted)
 }

@@ -2,18 +2,14 @@ package tlsmgr
 
 import (
 	"crypto/tls"
-	"slices"
-	"strings"
 
 	"golang.org/x/crypto/acme"
 )
 
-// binding is what a site binds its connections to: requests for two sites may share a connection only if these are equal.
+// binding is what a site binds its connections to.
 type binding struct {
-	site         string
-	certificates string // "" is the listener's
-	clients      string // as in clients.mark; "" asks for none
-	required     bool   // a client certificate
+	clients  string // as in clients.mark; "" asks for none
+	required bool   // a client certificate
 }
 
 // bind makes the table that Misdirected asks.
@@ -21,10 +17,7 @@ func (b *builder) bind() {
 	b.bindings = newNames[*binding]()
 	b.bindings.fallback = &binding{}
 	for _, s := range b.sites {
-		own := &binding{
-			site: s.Name, certificates: s.identity(), clients: s.clients.mark,
-			required: s.clients.auth == tls.RequireAndVerifyClientCert,
-		}
+		own := &binding{clients: s.clients.mark, required: s.clients.auth == tls.RequireAndVerifyClientCert}
 		for _, host := range s.Hosts {
 			b.bindings.add(host, own)
 		}
@@ -34,26 +27,10 @@ func (b *builder) bind() {
 	}
 }
 
-// identity is the same for two sites whose clients cannot tell their certificates apart.
-func (s *builtSite) identity() string {
-	switch {
-	case s.Issuer != "":
-		return s.Issuer + " " + s.Name
-	case len(s.Certificates) == 0:
-		return ""
-	}
-	var all []string
-	for _, c := range s.Certificates {
-		all = append(all, c.Cert+"\x00"+c.Key)
-	}
-	slices.Sort(all)
-	return strings.Join(all, "\x00")
-}
-
 // Misdirected reports whether a request for host may not be answered on its connection (RFC 9110, section 7.4): the
-// handshake was for a site with other certificates or other rules about clients, or for no site at all. c is nil without
-// TLS; then a site that requires client certificates has seen none. A trusted proxy brings requests for many sites over
-// one connection, and is held to the rules about clients only.
+// handshake was for another site, or for none. c is nil without TLS; then a site that requires client certificates has seen
+// none. A client that names no site in its handshake, and a trusted proxy, which brings requests for many sites over one
+// connection, are held to the rules about clients only.
 func (m *Manager) Misdirected(c *tls.ConnectionState, host string, trusted bool) bool {
 	all := &m.conf.Load().bindings
 	asked := all.find(canonicalName(host))
@@ -71,8 +48,6 @@ func (m *Manager) Misdirected(c *tls.ConnectionState, host string, trusted bool)
 		return false
 	case shaken.clients != asked.clients:
 		return true
-	case trusted || c.ServerName == "":
-		return false
 	}
-	return shaken.certificates != asked.certificates
+	return !trusted && c.ServerName != ""
 }

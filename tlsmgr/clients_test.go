@@ -45,7 +45,7 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// TestMisdirected: THREATS T26. A connection is good for the hosts whose handshake would have been the same.
+// TestMisdirected: THREATS T26. A connection is good for the site that its handshake was for.
 func TestMisdirected(t *testing.T) {
 	ca, folder := newTestCA(t), t.TempDir()
 	write(t, folder+"/clients.pem", encodeCertificate(ca.root))
@@ -76,9 +76,10 @@ func TestMisdirected(t *testing.T) {
 		{"the name itself", tlsTo("own.test", nil), "own.test", false, false},
 		{"in other letters", tlsTo("OWN.test", nil), "own.test", false, false},
 		{"another name of the same site", tlsTo("one.test", nil), "two.test", false, false},
-		{"another site with the same files", tlsTo("a.shared.test", nil), "b.shared.test", false, false},
+		{"another site with the same files", tlsTo("a.shared.test", nil), "b.shared.test", false, true},
 		{"another site with other files", tlsTo("a.shared.test", nil), "own.test", false, true},
-		{"two sites with the listener's certificate", tlsTo("one.test", nil), "plain.test", false, false},
+		{"two sites with the listener's certificate", tlsTo("one.test", nil), "plain.test", false, true},
+		{"two names of no site", tlsTo("stranger.test", nil), "nobody.test", false, false}, // whose answer is a 421 anyway
 		{"the listener's certificate for a site with its own", tlsTo("plain.test", nil), "own.test", false, true},
 		{"no site's name for a site with its own", tlsTo("stranger.test", nil), "own.test", false, true},
 		{"no name", tlsTo("", nil), "own.test", false, false},

@@ -217,6 +217,8 @@ func (a *scriptedAsk) parseLine(l scriptLine) (err error) {
 		a.expect = append(a.expect, e)
 	case word == "read":
 		err = a.parseRead(rest)
+	case l.text == "same connection":
+		a.same = true
 	default:
 		err = a.message.parseLine(l.text)
 		if f, ok := parseFieldLine(l.text); ok && f.name == "Host" {

@@ -20,12 +20,14 @@ type scriptedAsk struct {
 	message        *message      // fields and body
 	raw            []byte        // instead of all of the above
 	next           bool          // ask nothing: read the next answer on the connection
+	same           bool          // on the connection there is, whatever host it was made for
 	read           int           // bytes to read at a time; 0: as they come
 	every          time.Duration // pause between reads; 0: until the client resumes
 	expect         []expectation
 }
 
-// scriptedClient is one client: an address, a way to speak, and one connection that it keeps.
+// scriptedClient is one client: an address, a way to speak, and one connection that it keeps, over TLS for as long as it asks
+// for one host.
 type scriptedClient struct {
 	name    string
 	from    netip.Addr
@@ -34,6 +36,7 @@ type scriptedClient struct {
 	expand  func(string) string
 
 	wire wire
+	host string // that the wire was made for
 	last *exchange
 	etag string         // of the last answer that had one
 	wg   sync.WaitGroup // exchanges under way
@@ -56,7 +59,7 @@ func (c *scriptedClient) begin(ctx context.Context, a *scriptedAsk) (*exchange, 
 	if c.last != nil && !c.last.snapshot().done {
 		return nil, fmt.Errorf("client %s is still busy with %s", c.name, c.last.ask.what)
 	}
-	if c.wire != nil && c.wire.finished() && !a.next {
+	if c.wire != nil && !a.next && (c.wire.finished() || c.over != "http" && a.host != c.host && !a.same) {
 		c.wire.leave()
 		c.wire = nil
 	}
@@ -65,7 +68,7 @@ func (c *scriptedClient) begin(ctx context.Context, a *scriptedAsk) (*exchange, 
 		if err != nil {
 			return nil, err
 		}
-		c.wire = w
+		c.wire, c.host = w, a.host
 	}
 	if c.last != nil {
 		c.remember(c.last.snapshot())

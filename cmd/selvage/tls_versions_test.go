@@ -40,7 +40,7 @@ func TestTLSInEveryVersion(t *testing.T) {
 	}
 }
 
-// testMisdirected: 421 for a site with another certificate, or another rule about clients, also once its answer is stored.
+// testMisdirected: 421 for a site that the handshake was not for, also once its answer is stored.
 func testMisdirected(visit func(*tls.Config) *siteVisitor) {
 	right, wrong := visit(&tls.Config{ServerName: "b.test"}), visit(&tls.Config{ServerName: "a.test"})
 	defer right.leave()
@@ -52,6 +52,10 @@ func testMisdirected(visit func(*tls.Config) *siteVisitor) {
 		wrong.wants(host, 421, "")
 	}
 	wrong.wants("a.test", 200, "hello ")
+	shared := visit(&tls.Config{ServerName: "listener.test"})
+	defer shared.leave()
+	shared.wants("listener.test", 200, "hello ")
+	shared.wants("also-listener.test", 421, "") // which has the same certificate
 }
 
 // testClientCerts: the origin is told of the certificate that was shown, and never of one that was only claimed.
@@ -132,7 +136,7 @@ func newTLSSites(t *testing.T) tlsSites {
 	writeFile(t, g.config(), fmt.Appendf(nil, `
 version: 1
 memory: 8MiB
-listeners: [{address: "127.0.0.1:0", tls: {}}]
+listeners: [{address: "127.0.0.1:0", tls: {self_signed: true}}]
 log: {format: "off"}
 tls: {state: %q}
 admin: {socket: %q}
@@ -140,6 +144,8 @@ origins: {app: {urls: [%q]}}
 sites:
   - {hosts: [a.test], origin: app, tls: {issuer: self_signed}}
   - {hosts: [b.test], origin: app, tls: {issuer: self_signed}}
+  - {hosts: [listener.test], origin: app}
+  - {hosts: [also-listener.test], origin: app}
   - {hosts: [clients.test], origin: app, tls: {issuer: self_signed, clients: {ca: %q}}}
   - {hosts: [optional.test], origin: app, tls: {issuer: self_signed, clients: {ca: %q, optional: true}}}
 `, g.cache, g.socket(), origin.URL, ca, ca))
