@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/coreos/go-systemd/v22/daemon"
+
 	"selvage/origin"
 )
 
@@ -67,7 +69,7 @@ func startNodeWith(t *testing.T, more string) *testNode {
 	return startNodeOn(t, `[{address: "127.0.0.1:0"}, {address: "localhost:0", tls: {}}]`, more)
 }
 
-// startNodeOn starts a node with listeners of its own: one for http, one with TLS.
+// startNodeOn starts a node with listeners of its own, one for http, one with TLS, and returns once it is ready.
 func startNodeOn(t *testing.T, listen, more string) *testNode {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +87,14 @@ func startNodeOn(t *testing.T, listen, more string) *testNode {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ready := make(chan struct{})
+	tn.tell = func(state string) {
+		if state == daemon.SdNotifyReady {
+			close(ready)
+		}
+	}
 	go func() { tn.done <- tn.run(tn.signals) }()
+	<-ready // or the admin side, which tests ask without its socket, is ahead of the rest
 	return tn
 }
 
