@@ -59,6 +59,12 @@ func (b *body) setGap(gap time.Duration) {
 	b.x.gap = gap
 }
 
+func (b *body) gap() time.Duration {
+	b.x.mu.Lock()
+	defer b.x.mu.Unlock()
+	return b.x.gap
+}
+
 func (b *body) exchange() *exchange { return b.x }
 
 // Arrived reports whether the whole body is known to be here, so that no Read of it waits.

@@ -10,7 +10,8 @@ import (
 // RoundTrip sends r to the upstream that the policy picks. When no answer comes of it, or one that says that this upstream is
 // at fault, r is sent to another, if it may be sent twice: because nothing of it was sent yet, or because its method is safe
 // and it has no body. Where there is no other, an upstream that only broke off may be asked once more. Attempts, time and
-// the budget bound that. Besides, http.Transport repeats a safe method on a kept connection that had died.
+// the budget bound that. Besides, http.Transport repeats a safe method on a kept connection that had died. The body of an answer
+// goes on from another upstream where that can be done, too: resumable.
 //
 // r goes out as it is: its Host, its path (URL.RawPath where that encodes URL.Path), its fields and no others. RemoteAddr is
 // the client's address, for the policies that go by it. The response tells by Upstream who answered. Its body and an error of
@@ -26,22 +27,7 @@ func (p *Pool) RoundTrip(r *http.Request) (*http.Response, error) {
 		closeUnsent(r)
 		return nil, orUnavailable(err)
 	}
-	for {
-		var response *http.Response
-		x, response, err = p.attempt(&a, x)
-		next := p.next(&a, x, response, err)
-		if next == nil {
-			return p.settle(x, response, err)
-		}
-		if response != nil {
-			response.Body.Close()
-		}
-		x = next
-	}
-}
-
-// settle is the end of RoundTrip.
-func (p *Pool) settle(x *exchange, response *http.Response, err error) (*http.Response, error) {
+	x, response, err := p.persist(&a, x)
 	if err != nil {
 		if !x.isConnected() {
 			closeUnsent(x.request)
@@ -49,7 +35,21 @@ func (p *Pool) settle(x *exchange, response *http.Response, err error) (*http.Re
 		return nil, err
 	}
 	x.tie = p.balance.tie.cookieFor(x.request, x.upstream)
+	response.Body = p.resumable(&a, response)
 	return response, nil
+}
+
+// persist makes the exchange x, and what follows from it. It returns the one that counts.
+func (p *Pool) persist(a *attempts, x *exchange) (*exchange, *http.Response, error) {
+	for {
+		won, response, err := p.attempt(a, x)
+		if x = p.next(a, won, response, err); x == nil {
+			return won, response, err
+		}
+		if response != nil {
+			response.Body.Close()
+		}
+	}
 }
 
 // attempts is what was tried for one request.

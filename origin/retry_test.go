@@ -127,7 +127,7 @@ func TestSameUpstreamOnceMore(t *testing.T) {
 	}
 }
 
-// TestNoRetryAfterTheHead: what the client may have seen is not taken back.
+// TestNoRetryAfterTheHead: what the client may have seen is not taken back. How it may go on is TestBodyGoesOn's.
 func TestNoRetryAfterTheHead(t *testing.T) {
 	withFarm(t, "ab", same, func(t *testing.T, p *Pool, f *farm) {
 		f.set("a", func(p *peer, _ *http.Request) bool {
