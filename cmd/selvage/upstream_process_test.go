@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -156,11 +157,18 @@ func obeyOrder(w http.ResponseWriter, r *http.Request, order string) {
 	if strings.HasPrefix(r.URL.Path, "/kept/") {
 		w.Header().Set("Cache-Control", "max-age=3600")
 	}
-	io.WriteString(w, bodyOf(r.URL.Path))
+	w.Header().Set("ETag", strconv.Quote(r.URL.Path))
+	http.ServeContent(w, r, "page.txt", time.Time{}, strings.NewReader(bodyOf(r.URL.Path)))
 }
 
-// bodyOf is what an upstream that is well answers.
-func bodyOf(path string) string { return strings.Repeat(path+"\n", 100) }
+// bodyOf is what an upstream that is well answers. Some pages are large enough to be cut.
+func bodyOf(path string) string {
+	times := 100
+	if strings.HasSuffix(path, "0") {
+		times = 100_000
+	}
+	return strings.Repeat(path+"\n", times)
+}
 
 // hurts are what happens to upstreams, and how it ends.
 var hurts = []struct {
