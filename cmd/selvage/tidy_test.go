@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// TestUntidy: memory is given back in a calm moment, when enough has gathered.
+func TestUntidy(t *testing.T) {
+	const MiB = 1 << 20
+	for _, row := range []struct {
+		name string
+		now  heapState
+		want bool
+	}{
+		{"calm, and as much is dead as is alive", heapState{allocated: 100 * MiB, taken: 80 * MiB, live: 40 * MiB}, true},
+		{"work is going on", heapState{allocated: 110 * MiB, taken: 80 * MiB, live: 40 * MiB}, false},
+		{"too little has gathered", heapState{allocated: 100 * MiB, taken: 15 * MiB, live: 5 * MiB}, false},
+		{"too little beside what is alive", heapState{allocated: 100 * MiB, taken: 1100 * MiB, live: 1000 * MiB}, false},
+		{"more is alive than is taken, for a moment", heapState{allocated: 100 * MiB, taken: 40 * MiB, live: 60 * MiB}, false},
+	} {
+		if got := row.now.isUntidy(heapState{allocated: 100 * MiB}); got != row.want {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
+	}
+}
+
+// TestTidy: what is dead does not stay.
+func TestTidy(t *testing.T) {
+	ctx, end := context.WithCancel(context.Background())
+	ended := make(chan error)
+	dead := make([][]byte, 64)
+	for i := range dead {
+		dead[i] = make([]byte, 1<<20)
+	}
+	before := heap()
+	clear(dead)
+	go func() { ended <- tidy(ctx) }()
+	for late := time.Now().Add(longEnough); ; <-time.After(tidyEvery) {
+		if now := heap(); before.taken-now.taken > 32<<20 && before.taken > now.taken {
+			break
+		}
+		if time.Now().After(late) {
+			t.Fatalf("%+v, and at first %+v", heap(), before)
+		}
+	}
+	end()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
