@@ -104,7 +104,7 @@ func TestADecompressionBombIsCut(t *testing.T) {
 			t.Errorf("%d bytes and %v, want %v soon", n, err, encode.ErrTooLarge)
 		}
 		synctest.Wait()
-		if !b.budget.TryAcquire(b.max) || !b.streams.TryAcquire(b.max) {
+		if !b.entries.TryAcquire(b.max) || !b.budget.TryAcquire(b.max) || !b.streams.TryAcquire(b.max) {
 			t.Error("the budget was not given back")
 		}
 	})

@@ -424,7 +424,7 @@ func TestAFaultOfACoderEndsItsBody(t *testing.T) {
 		own := newBody(-1)
 		from := newFollower(own, nil)
 		body := newBody(-1)
-		p := &pump{store: b.Store, body: body, from: &guarded{ReadCloser: faulty{}, from: from}, limit: 1 << 20, most: 1 << 20, budget: b.budget}
+		p := &pump{store: b.Store, body: body, from: &guarded{ReadCloser: faulty{}, from: from}, limit: 1 << 20, most: 1 << 20, entries: b.entries, budget: b.budget}
 		p.run()
 		if _, err := io.ReadAll(newFollower(body, nil)); err == nil || body.Complete() {
 			t.Errorf("error %v, complete %v; want a body that has failed", err, body.Complete())

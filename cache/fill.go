@@ -182,22 +182,23 @@ func (s *Store) attempt(f *Fill) Answer {
 	}
 	a, kept := s.exchange(f)
 	if !kept {
-		s.budget.Release(s.entry())
+		s.entries.Release(s.entry())
 	}
 	return a
 }
 
-// entry is the room that every fetch takes.
+// entry is the room that every fetch takes, from an account of its own: what has begun to fill may be at the pace of a slow
+// client, and must not keep others from asking.
 func (s *Store) entry() int64 { return min(firstChunk, s.max) }
 
 // enter waits for that room.
 func (s *Store) enter() bool {
-	if s.budget.TryAcquire(s.entry()) {
+	if s.entries.TryAcquire(s.entry()) {
 		return true
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, budgetWait)
 	defer cancel()
-	return s.budget.Acquire(ctx, s.entry()) == nil
+	return s.entries.Acquire(ctx, s.entry()) == nil
 }
 
 // exchange judges what the origin answers. kept: a body is filling, and has taken over the room.
@@ -289,7 +290,7 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 	most := f.Policy.limit(s.MaxObject())
 	p := &pump{
 		store: s, fill: f, from: resp.Body, body: newBody(r.Length), keep: a.Admission.Store, limit: min(most, s.max), most: most,
-		budget: s.budget, reserved: s.entry(),
+		entries: s.entries, entry: s.entry(), budget: s.budget,
 	}
 	if shared {
 		p.limit = min(errorBody, s.max)

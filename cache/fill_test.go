@@ -250,7 +250,7 @@ func TestBodyOfUnknownLengthUpToTheLimitIsStored(t *testing.T) {
 				if stored := d.Outcome == Hit; stored != c.stored || d.Alone == c.stored {
 					t.Errorf("stored: %v, marked: %v, want stored: %v, marked: %v", stored, d.Alone, c.stored, !c.stored)
 				}
-				if !b.budget.TryAcquire(b.max) {
+				if !b.entries.TryAcquire(b.max) || !b.budget.TryAcquire(b.max) {
 					t.Error("the budget was not given back")
 				}
 			})

@@ -31,8 +31,10 @@ type pump struct {
 	keep     bool    // the Object is in the table and to be stored: by memory, or as long as it is written to the disk
 	limit    int64   // largest body to hold whole
 	most     int64   // largest body to store
+	entries  *semaphore.Weighted
+	entry    int64 // taken from entries, for the first chunk; 0 once the body is a stream
 	budget   *semaphore.Weighted
-	reserved int64 // of budget
+	reserved int64 // taken from budget, for the others
 	window   int64 // once the body is a stream
 	chunk    []byte
 	down     *disk.Writer // to the disk, of a body that memory will not keep; nil before and without
@@ -47,14 +49,18 @@ func (p *pump) run() {
 		p.body.finish(nil)
 		p.settle()
 	}
+	p.leaveEntry()
 	p.budget.Release(p.reserved)
 }
+
+// room is what was taken for the body.
+func (p *pump) room() int64 { return p.entry + p.reserved }
 
 // arrived reports whether run waits for nobody: the whole body is known to be here, and fits in what is reserved for it.
 func (p *pump) arrived() bool {
 	from, ok := p.from.(interface{ Arrived() bool })
 	length, known := p.body.Length()
-	return ok && known && length <= min(p.reserved, p.limit) && p.store.inMemory(length) && from.Arrived()
+	return ok && known && length <= min(p.room(), p.limit) && p.store.inMemory(length) && from.Arrived()
 }
 
 // fail ends a body that will never be whole.
@@ -150,7 +156,7 @@ func (p *pump) end() error {
 func (p *pump) grow(total, want int64) {
 	size := p.next(total, want)
 	if p.window == 0 && !p.claim(min(total+size, p.limit)) {
-		size = min(size, p.reserved-total)
+		size = min(size, p.room()-total)
 	}
 	if size <= 0 {
 		size = firstChunk
@@ -180,7 +186,7 @@ func (p *pump) next(total, want int64) int64 {
 
 // claim makes sure that the budget has room for so many bytes of this body.
 func (p *pump) claim(bytes int64) bool {
-	missing := bytes - p.reserved
+	missing := bytes - p.room()
 	if missing > 0 && !p.budget.TryAcquire(missing) {
 		return false
 	}
@@ -225,14 +231,24 @@ func (p *pump) stream() {
 }
 
 // narrow turns the body into a window, with an account of its own: from here on its readers set the pace, and one of them who
-// takes his time must not keep everybody else's fills waiting.
+// takes his time must not keep everybody else's fills waiting. Where that account has nothing left the body keeps what it has
+// grown by, so that others may not grow, but not the room by which others begin: a chunk is no more than a pass has in hand.
 func (p *pump) narrow() {
-	p.window = min(streamWindow, p.reserved)
+	p.window = min(streamWindow, p.room())
 	p.body.stream(p.window)
+	p.leaveEntry()
 	p.giveBack()
 	if p.store.streams.TryAcquire(p.reserved) {
 		p.budget.Release(p.reserved)
 		p.budget = p.store.streams
+	}
+}
+
+// leaveEntry returns the room of the first chunk.
+func (p *pump) leaveEntry() {
+	if p.entry > 0 {
+		p.entries.Release(p.entry)
+		p.entry = 0
 	}
 }
 

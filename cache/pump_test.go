@@ -30,7 +30,7 @@ func TestBodyTooLargeBecomesAStream(t *testing.T) {
 		if _, d := b.look(b.query("/a")); d.Reason != PassHitForMiss {
 			t.Errorf("afterwards: %s, want %s", d.Reason, PassHitForMiss)
 		}
-		if !b.budget.TryAcquire(b.max) {
+		if !b.entries.TryAcquire(b.max) || !b.budget.TryAcquire(b.max) {
 			t.Error("the budget was not given back")
 		}
 	})
@@ -141,7 +141,7 @@ func TestBodyThatCameWithItsHeadIsStoredWithIt(t *testing.T) {
 				if o, _ := b.Lookup(b.query("/a"), 0, b.clock.Now().Mono); (o != nil) != c.stored {
 					t.Errorf("found: %v, want %v", o != nil, c.stored)
 				}
-				if !b.budget.TryAcquire(b.max) {
+				if !b.entries.TryAcquire(b.max) || !b.budget.TryAcquire(b.max) {
 					t.Error("not all of the room for fills was given back")
 				}
 			})
@@ -149,20 +149,56 @@ func TestBodyThatCameWithItsHeadIsStoredWithIt(t *testing.T) {
 	}
 }
 
+// What has taken all the room keeps others from growing beyond their first chunk, and so from being stored, but not from asking.
 func TestFillsTogetherAreBounded(t *testing.T) {
-	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // 128 KiB of fills
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) { // 128 KiB of fills beside their first chunks
 		b.origin = func(ctx context.Context, _ int64, _ *Meta) (*http.Response, error) {
 			return reply(200, &trickle{ctx: ctx, steps: []string{"x"}, every: time.Hour}, 128<<10, "Cache-Control: max-age=60"), nil
 		}
 		b.fill(b.query("/a"), nil, false)
-		synctest.Wait() // it has taken room for all of its body
+		if !b.budget.TryAcquire(firstChunk) { // it has taken room for all of its body
+			t.Fatal("no room beside the first fill")
+		}
+		for size, stored := range map[int]bool{firstChunk: true, firstChunk + 1: false} {
+			text := strings.Repeat("x", size)
+			b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+				return reply(200, strings.NewReader(text), int64(size), "Cache-Control: max-age=60"), nil
+			}
+			path := fmt.Sprint("/", size)
+			if body, _ := b.get(path); body != text {
+				t.Errorf("%d bytes, want %d", len(body), size)
+			}
+			if _, d := b.look(b.query(path)); d.Outcome == Hit != stored {
+				t.Errorf("of %d bytes: %s, want stored: %v", size, d.Reason, stored)
+			}
+		}
+	})
+}
+
+// Bodies that pass at the pace of clients who read nothing have taken all the room that there is for such: whoever asks for
+// something else gets it at once, and it is stored.
+func TestSlowReadersKeepNobodyFromAsking(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return reply(200, zeros{}, -1, "Cache-Control: max-age=60"), nil
+		}
+		for i := range 100 {
+			if a := b.fill(b.query(fmt.Sprint("/slow/", i)), nil, false); a.Err != nil {
+				t.Fatalf("slow reader %d: %v", i, a.Err)
+			}
+			synctest.Wait()
+		}
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return reply(200, strings.NewReader("hello"), 5, "Cache-Control: max-age=60"), nil
+		}
 		begin := time.Now()
-		if a := b.fill(b.query("/b"), nil, false); a.Err != ErrBusy {
-			t.Errorf("err = %v, want %v", a.Err, ErrBusy)
+		if body, _ := b.get("/a"); body != "hello" || time.Since(begin) != 0 {
+			t.Errorf("got %q after %v, want it at once", body, time.Since(begin))
 		}
-		if took := time.Since(begin); took != budgetWait {
-			t.Errorf("it waited %v, want %v", took, budgetWait)
+		if _, how := b.get("/a"); how != "hit" {
+			t.Errorf("then %s, want a hit", how)
 		}
+		b.cancel()
 	})
 }
 

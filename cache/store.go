@@ -46,7 +46,8 @@ type Store struct {
 
 	flights    singleflight.Group  // by claim: attempts whose head is not here yet
 	refreshing sync.Map            // claims being fetched with nobody waiting
-	budget     *semaphore.Weighted // bytes of bodies that are filling
+	entries    *semaphore.Weighted // bytes of the first chunks of bodies that are filling, taken before there is any
+	budget     *semaphore.Weighted // and of their other chunks
 	streams    *semaphore.Weighted // and of those that will not be kept, as far as there is room
 	markers    *memos              // hit-for-miss, by the key's hash
 	trouble    *memos              // failed fetches, by variantHash
@@ -72,6 +73,7 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 	s := &Store{
 		clock: clock, purges: purges, max: c.MaxBytes / 8,
 		table:   newTable(int(min(c.MaxBytes/(8<<10), 1<<22))),
+		entries: semaphore.NewWeighted(c.MaxBytes / 8),
 		budget:  semaphore.NewWeighted(c.MaxBytes / 8),
 		streams: semaphore.NewWeighted(c.MaxBytes / 8),
 		markers: newMemos(1 << 16),

@@ -100,7 +100,7 @@ func (s *Store) stream(o *Object, c *Codings, key streamKey, body *Body) {
 	limit := min(s.max, c.MaxSize)
 	p := &pump{
 		store: s, body: body, of: key.own, from: s.coder(o, key.coding, own), limit: limit, most: limit,
-		budget: s.coded, reserved: s.entry(),
+		entries: s.coded, entry: s.entry(), budget: s.coded,
 	}
 	p.run()
 	s.leaveCoder(o, key.coding)

@@ -77,7 +77,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			if held > 256<<10 {
 				t.Errorf("seed %d: %d bytes are held", seed, held)
 			}
-			if !b.budget.TryAcquire(b.max) || !b.streams.TryAcquire(b.max) {
+			if !b.entries.TryAcquire(b.max) || !b.budget.TryAcquire(b.max) || !b.streams.TryAcquire(b.max) {
 				t.Errorf("seed %d: the budget was not given back", seed)
 			}
 			b.refreshing.Range(func(claim, _ any) bool {
