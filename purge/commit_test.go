@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,6 +284,36 @@ func TestTheFileIsBounded(t *testing.T) {
 	if got := len(image(t, j)); got > size {
 		t.Errorf("%d bytes, want no more than the %d after 200 purges", got, size)
 	}
+}
+
+// What is written next has its room on the disk, however full that is by then.
+func TestRoomIsSetAsideOnTheDisk(t *testing.T) {
+	j := mustOpen(t, journalPath(t))
+	f := j.ledger.file
+	if err := allocate(f.handle, 1); err != nil {
+		t.Skipf("NOT RUN: needs a file system that sets room aside: %v", err)
+	}
+	f.db.NoSync = true
+	for i := range 20 {
+		info, err := f.handle.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		used, err := f.used()
+		if room := info.Sys().(*syscall.Stat_t).Blocks*512 - used; err != nil || room < ahead/2 {
+			t.Errorf("after %d purges: %d bytes used, and room for %d more, want %d; %v", i, used, room, ahead/2, err)
+		}
+		mustAdd(t, j, Entry{Kind: cache.Hard, URLs: urlsOf(i)})
+	}
+}
+
+// urlsOf are as many as a purge may have, other ones for every number.
+func urlsOf(number int) []string {
+	all := make([]string, MaxNames)
+	for i := range all {
+		all[i] = fmt.Sprintf("/%d/%d/%s", number, i, strings.Repeat("x", 100))
+	}
+	return all
 }
 
 // running runs a journal inside the bubble until the returned function is called.

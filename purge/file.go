@@ -30,10 +30,14 @@ var (
 // file is the journal's bbolt file. A write is on disk, whole, when it returns: pwrite of the new pages, fdatasync, pwrite of
 // one of the two roots, fdatasync.
 //
+// Room on the disk is set aside ahead of what is written: what fills a disk up is mostly the cache that purges are about, and
+// while it makes room bit by bit they must not be refused.
+//
 // One whose name is lost in a power cut, as its directory was not synced, is a lost journal: the next has another identity.
 type file struct {
 	db     *bbolt.DB
 	handle *os.File
+	aside  int64 // bytes that the disk is known to have room for, from the start of the file
 	broken error // set for good once bbolt has met damage: it may have kept a lock that nobody gives back
 }
 
@@ -139,8 +143,32 @@ func (f *file) update(change func(*bbolt.Tx) error) error {
 	err := guard(func() error { return f.db.Update(change) })
 	if errors.Is(err, errDamaged) {
 		f.broken = err
+		return err
 	}
+	f.setAside()
 	return err
+}
+
+// ahead is the room that the file has on the disk beyond what it uses: for the largest purges twice, for thousands of small ones.
+const ahead = 1 << 20
+
+// setAside renews that room once half of it is used up. Where there is none at the moment, the next batch tries again.
+func (f *file) setAside() {
+	used, err := f.used()
+	if err == nil && f.aside < used+ahead/2 && allocate(f.handle, used+ahead) == nil {
+		f.aside = used + ahead
+	}
+}
+
+// used returns how far into the file pages go.
+func (f *file) used() (bytes int64, err error) {
+	err = guard(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error {
+			bytes = tx.Size()
+			return nil
+		})
+	})
+	return bytes, err
 }
 
 // write writes a batch.
