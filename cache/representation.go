@@ -203,7 +203,7 @@ func (m *Meta) Once() Choice { return Choice{Representation: new(ownOf(m, nil))}
 func (c *Codings) ForOnce(q *Query, status int, h http.Header, length int64) (coding encode.Coding, varies bool) {
 	secret := q.Present&(HasAuthorization|HasCookie) != 0
 	switch {
-	case c == nil, status == http.StatusPartialContent, contentCoding(h) != "", noTransform(h),
+	case c == nil, status == http.StatusPartialContent, contentCoding(HeaderFields(h)) != "", noTransform(h),
 		length > c.MaxSize, !c.Wants(h.Get("Content-Type"), length), !c.Streams(len(h["Set-Cookie"]) > 0, secret):
 		return encode.Identity, false
 	case q.Control.NoTransform:
