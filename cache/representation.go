@@ -236,9 +236,11 @@ func (o *Object) with(r *Representation) *Object {
 // noTransform reports whether a response forbids intermediaries to change its content (RFC 9111, section 5.2.2.6).
 func noTransform(h http.Header) bool {
 	return slices.ContainsFunc(h["Cache-Control"], func(line string) bool {
-		return slices.ContainsFunc(splitDirectives(line), func(d string) bool {
-			name, _, _ := strings.Cut(d, "=")
-			return sameToken(trimOWS(name), "no-transform")
-		})
+		for d := range splitDirectives(line) {
+			if name, _, _ := strings.Cut(d, "="); sameToken(trimOWS(name), "no-transform") {
+				return true
+			}
+		}
+		return false
 	})
 }
