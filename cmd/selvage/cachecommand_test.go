@@ -69,7 +69,7 @@ func TestCacheVerbs(t *testing.T) {
 	socket := "--socket=" + tn.path("admin.sock")
 
 	wantVerb(t, exitOK, listHead+listing("/a")+listing(`/b\?c=d`)+listing(`/(long)+l?o?n?g?…`), "ls", socket)
-	wantVerb(t, exitOK, `records +3\nused +\d.*KiB of 16 MiB, \d+%\n.*in use\n.*since the start\n.*corrupt blocks +0\n.*`, "stat", socket)
+	wantVerb(t, exitOK, `records +3\nused +\d.*MiB of 16 MiB, \d+%\n.*in use\n.*since the start\n.*corrupt blocks +0\n.*`, "stat", socket)
 	wantVerb(t, exitOK, `good  3 records of 45 B\n`, "scrub", socket)
 	wantVerb(t, exitOK, host+`/a: 1 response removed\n`, "rm", "http://"+host+"/a", socket)
 	wantVerb(t, exitOK, host+`/a: 0 responses removed\n`, "rm", host+"/a", socket)
@@ -84,7 +84,7 @@ func TestCacheVerbs(t *testing.T) {
 	wantVerb(t, exitOK, `good  3 records of 45 B\n`, "scrub", "--path", dir)
 	wantVerb(t, exitOK, host+`/b\?c=d: 1 response removed\n`, "rm", host+"/b?c=d", "--path", dir)
 	wantVerb(t, exitOK, listHead+listing(`/(long)+l?o?n?g?…`)+listing("/a"), "ls", "--path", dir)
-	wantVerb(t, exitOK, `records +2\nused +\d.*KiB\nlive .*\nindex .*\nsegments +2\n`, "stat", "--path", dir)
+	wantVerb(t, exitOK, `records +2\nused +\d.*MiB\nlive .*\nindex .*\nsegments +2\n`, "stat", "--path", dir)
 	wantVerb(t, exitUsage, `selvage: --path and --socket can't be used together.*`, "ls", socket, "--path", dir)
 }
 
