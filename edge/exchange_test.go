@@ -367,11 +367,13 @@ func TestNoRoomForAFillIsSaid(t *testing.T) {
 		stop := make(chan struct{})
 		defer close(stop)
 		s.answer = func(*http.Request) (*http.Response, error) {
-			return response(200, hanging(stop), 128<<10, "Cache-Control: max-age=60"), nil
+			return response(200, hanging(stop), 10, "Cache-Control: max-age=60"), nil
 		}
 		ctx, leave := context.WithCancel(t.Context())
 		leave()
-		s.get(ctx, "GET", "/large")
+		for i := range 8 { // each of which takes 16 KiB
+			s.get(ctx, "GET", "/"+strconv.Itoa(i))
+		}
 		got := s.ok("/other")
 		if got.Code != 503 || got.Header().Get("Retry-After") == "" {
 			t.Errorf("%d, Retry-After %q, want 503 and when to come back", got.Code, got.Header().Get("Retry-After"))
