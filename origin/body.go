@@ -95,8 +95,10 @@ func (b *body) read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close before the end closes the connection, or resets the stream: nothing is drained.
+// Close before the end closes the connection, or resets the stream: nothing is drained. To a Read that waits that looks like the
+// upstream's doing.
 func (b *body) Close() error {
+	b.x.judge(unknown, "")
 	err := b.ReadCloser.Close()
 	b.x.end()
 	return err

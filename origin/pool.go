@@ -95,6 +95,11 @@ func (p *Pool) fill(all []UpstreamConfig) error {
 // upstreams returns those there are now, in an order that stays.
 func (p *Pool) upstreams() []*upstream { return *p.members.Load() }
 
+// takes reports whether u gets new requests: it is still there, and not drained.
+func (p *Pool) takes(u *upstream) bool {
+	return !u.draining.Load() && slices.Contains(p.upstreams(), u)
+}
+
 func (p *Pool) add(u *upstream) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
