@@ -2,6 +2,7 @@ package origin
 
 import (
 	"bufio"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -163,4 +164,34 @@ func TestLinksAreBounded(t *testing.T) {
 			t.Errorf("%d idle connections of a closed pool, want none", n)
 		}
 	}, serve(ok2))
+}
+
+// TestKeptConnectionsAreNotTriedInTurn: an upstream that hangs up on a request gets it once more on a new connection, and not on
+// each of those that were kept.
+func TestKeptConnectionsAreNotTriedInTurn(t *testing.T) {
+	var wasted atomic.Int64
+	hangsUp := func(p *peer) {
+		p.request()
+		p.write(ok2)
+		if p.request() != nil {
+			wasted.Add(1)
+		}
+	}
+	onSocket(t, testConfig(), func(p *Pool, accepted *atomic.Int64) {
+		var open []*http.Response
+		for range 4 {
+			response, err := p.RoundTrip(newRequest(t, "GET", "/", nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, response)
+		}
+		for _, response := range open {
+			io.Copy(io.Discard, response.Body)
+		}
+		wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
+		if n := wasted.Load(); n != 1 {
+			t.Errorf("the request was sent on %d kept connections, want 1", n)
+		}
+	}, hangsUp, hangsUp, hangsUp, hangsUp, serve(ok2))
 }

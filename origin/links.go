@@ -30,6 +30,10 @@ func (l *links) take(ctx context.Context) (*link, error) {
 	if k := l.pop(); k != nil {
 		return k, nil
 	}
+	return l.dial(ctx)
+}
+
+func (l *links) dial(ctx context.Context) (*link, error) {
 	c, err := l.upstream.dial(ctx, "", "")
 	if err != nil {
 		return nil, err
