@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // authority signs the certificates of a test.
@@ -307,9 +309,80 @@ func TestHTTP2(t *testing.T) {
 // TestResetStream: net/http sends a request again whose HTTP/2 stream was reset with PROTOCOL_ERROR, whatever its method.
 func TestResetStream(t *testing.T) {
 	a := newAuthority(t)
-	config := &tls.Config{Certificates: []tls.Certificate{a.leaf(t, "origin.test", time.Now().Add(time.Hour))}, NextProtos: []string{"h2"}}
 	var requests atomic.Int64
-	addr := listen(t, func(raw net.Conn) {
+	dial := framedServer(t, a, func(f *http2.Framer, stream uint32) {
+		requests.Add(1)
+		f.WriteRSTStream(stream, http2.ErrCodeProtocol)
+	})
+	c := tlsConfig(a)
+	c.Timeouts.Idle = 50 * time.Millisecond // p.Close may come before net/http is done with the second stream
+	p := newPool(t, c, dial)
+	defer p.Close()
+	_, err := p.RoundTrip(newRequest(t, "POST", "/", nil))
+	wantFailure(t, err, typeTerminated, 502)
+	if n := requests.Load(); n != 1 {
+		t.Errorf("the request was sent %d times, want 1", n)
+	}
+}
+
+// TestHTTP2Length: over HTTP/2 an answer of the wrong length is malformed (RFC 9113, section 8.1.1), but a client of HTTP/1 takes it
+// for whole with the last byte that was promised. So that one is held back until the stream has ended.
+func TestHTTP2Length(t *testing.T) {
+	const ends, goesOn = true, false
+	for _, row := range []struct {
+		name string
+		send func(f *http2.Framer, stream uint32)
+		want string
+	}{
+		{"as promised", func(f *http2.Framer, stream uint32) { f.WriteData(stream, ends, []byte("abc")) }, ""},
+		{"as promised, with an end of its own", func(f *http2.Framer, stream uint32) {
+			f.WriteData(stream, goesOn, []byte("abc"))
+			f.WriteData(stream, ends, nil)
+		}, ""},
+		{"in one frame too long", func(f *http2.Framer, stream uint32) { f.WriteData(stream, ends, []byte("abcd")) }, typeResponseIncomplete},
+		{"in one frame more", func(f *http2.Framer, stream uint32) {
+			f.WriteData(stream, goesOn, []byte("abc"))
+			f.WriteData(stream, ends, []byte("d"))
+		}, typeResponseIncomplete},
+		{"and then reset", func(f *http2.Framer, stream uint32) {
+			f.WriteData(stream, goesOn, []byte("abc"))
+			f.WriteRSTStream(stream, http2.ErrCodeInternal)
+		}, typeResponseIncomplete},
+		{"and no end", func(f *http2.Framer, stream uint32) { f.WriteData(stream, goesOn, []byte("abc")) }, typeReadTimeout},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a := newAuthority(t)
+			c := tlsConfig(a)
+			c.Timeouts.Gap, c.Timeouts.Idle = 100*time.Millisecond, 50*time.Millisecond
+			p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
+				var head bytes.Buffer
+				fields := hpack.NewEncoder(&head)
+				fields.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+				fields.WriteField(hpack.HeaderField{Name: "content-length", Value: "3"})
+				f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
+				row.send(f, stream)
+			}))
+			defer p.Close()
+			_, body, err := exchangeOnce(p, newRequest(t, "GET", "/", nil))
+			if row.want == "" {
+				if body != "abc" || err != nil {
+					t.Errorf("the body is %q, %v", body, err)
+				}
+				return
+			}
+			wantFailure(t, err, row.want, statusOf(row.want))
+			if body == "abc" {
+				t.Error("the body looks whole")
+			}
+		})
+	}
+}
+
+// framedServer answers every request over HTTP/2 with the frames that answer writes.
+func framedServer(t *testing.T, a *authority, answer func(f *http2.Framer, stream uint32)) Dialer {
+	t.Helper()
+	config := &tls.Config{Certificates: []tls.Certificate{a.leaf(t, "origin.test", time.Now().Add(time.Hour))}, NextProtos: []string{"h2"}}
+	return dialTo(listen(t, func(raw net.Conn) {
 		c := tls.Server(raw, config)
 		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
 		framer := http2.NewFramer(c, c)
@@ -327,18 +400,8 @@ func TestResetStream(t *testing.T) {
 			case *http2.PingFrame:
 				framer.WritePing(true, frame.Data)
 			case *http2.HeadersFrame:
-				requests.Add(1)
-				framer.WriteRSTStream(frame.StreamID, http2.ErrCodeProtocol)
+				answer(framer, frame.StreamID)
 			}
 		}
-	})
-	c := tlsConfig(a)
-	c.Timeouts.Idle = 50 * time.Millisecond // p.Close may come before net/http is done with the second stream
-	p := newPool(t, c, dialTo(addr))
-	defer p.Close()
-	_, err := p.RoundTrip(newRequest(t, "POST", "/", nil))
-	wantFailure(t, err, typeTerminated, 502)
-	if n := requests.Load(); n != 1 {
-		t.Errorf("the request was sent %d times, want 1", n)
-	}
+	}))
 }
