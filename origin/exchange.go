@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"time"
 )
@@ -38,6 +39,7 @@ type exchange struct {
 	repeated  bool  // and went out once more
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
+	interim   int   // 1xx responses so far
 	invented  bool  // a Cache-Control in the head is http.Transport's
 	judged    bool  // the upstream has heard what the exchange says of it
 	over      bool  // the upstream's load is without it
@@ -71,6 +73,7 @@ func (x *exchange) traced() context.Context {
 		WroteHeaders:         x.wroteHeaders,
 		WroteRequest:         x.wroteRequest,
 		GotFirstResponseByte: x.gotByte,
+		Got1xxResponse:       x.gotInterim,
 	})
 }
 
@@ -125,6 +128,19 @@ func (x *exchange) gotByte() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.answered = true
+}
+
+// gotInterim bounds interim responses over HTTP/2, as the follower does over HTTP/1: http.Transport takes any number once somebody
+// is told of them. An error that it returned would be lost where the caller has a trace.
+func (x *exchange) gotInterim(int, textproto.MIMEHeader) error {
+	x.mu.Lock()
+	x.interim++
+	tooMany := x.interim > maxInterim
+	x.mu.Unlock()
+	if tooMany {
+		x.fail(tooManyInterim())
+	}
+	return nil
 }
 
 // gotControl notes over HTTP/1 whether the last head had a Cache-Control. Where it has none but Pragma: no-cache, which means

@@ -16,8 +16,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -355,11 +358,7 @@ func TestHTTP2Length(t *testing.T) {
 			c := tlsConfig(a)
 			c.Timeouts.Gap, c.Timeouts.Idle = 100*time.Millisecond, 50*time.Millisecond
 			p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
-				var head bytes.Buffer
-				fields := hpack.NewEncoder(&head)
-				fields.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
-				fields.WriteField(hpack.HeaderField{Name: "content-length", Value: "3"})
-				f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
+				writeHead(f, stream, ":status", "200", "content-length", "3")
 				row.send(f, stream)
 			}))
 			defer p.Close()
@@ -376,6 +375,42 @@ func TestHTTP2Length(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHTTP2Interim: of interim responses there may be as many as over HTTP/1, whoever is told of them.
+func TestHTTP2Interim(t *testing.T) {
+	for n, want := range map[int]string{maxInterim: "", maxInterim + 1: typeProtocol} {
+		a := newAuthority(t)
+		c := tlsConfig(a)
+		c.Timeouts.Idle = 50 * time.Millisecond
+		p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
+			for range n {
+				writeHead(f, stream, ":status", "103")
+			}
+			writeHead(f, stream, ":status", "200")
+			f.WriteData(stream, true, []byte("ok"))
+		}))
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(int, textproto.MIMEHeader) error { return nil },
+		})
+		_, body, err := exchangeOnce(p, newRequest(t, "GET", "/", nil).WithContext(ctx))
+		if want != "" {
+			wantFailure(t, err, want, 502)
+		} else if err != nil || body != "ok" {
+			t.Errorf("after %d: %q, %v", n, body, err)
+		}
+		p.Close()
+	}
+}
+
+// writeHead writes names and values as the head of an answer.
+func writeHead(f *http2.Framer, stream uint32, fields ...string) {
+	var head bytes.Buffer
+	out := hpack.NewEncoder(&head)
+	for pair := range slices.Chunk(fields, 2) {
+		out.WriteField(hpack.HeaderField{Name: pair[0], Value: pair[1]})
+	}
+	f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
 }
 
 // framedServer answers every request over HTTP/2 with the frames that answer writes.
