@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"math/big"
@@ -309,22 +310,36 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestResetStream: net/http sends a request again whose HTTP/2 stream was reset with PROTOCOL_ERROR, whatever its method.
+// TestResetStream: net/http sends a request again whose HTTP/2 stream was reset with PROTOCOL_ERROR, whatever its method, and as often
+// as that is its fate. Only for a connection that was kept there is a reason.
 func TestResetStream(t *testing.T) {
-	a := newAuthority(t)
-	var requests atomic.Int64
-	dial := framedServer(t, a, func(f *http2.Framer, stream uint32) {
-		requests.Add(1)
-		f.WriteRSTStream(stream, http2.ErrCodeProtocol)
-	})
-	c := tlsConfig(a)
-	c.Timeouts.Idle = 50 * time.Millisecond // p.Close may come before net/http is done with the second stream
-	p := newPool(t, c, dial)
-	defer p.Close()
-	_, err := p.RoundTrip(newRequest(t, "POST", "/", nil))
-	wantFailure(t, err, typeTerminated, 502)
-	if n := requests.Load(); n != 1 {
-		t.Errorf("the request was sent %d times, want 1", n)
+	for _, row := range []struct {
+		method     string
+		well, want int64 // requests that are answered, and how often the next is sent
+	}{{"POST", 0, 1}, {"POST", 1, 1}, {"GET", 0, 1}, {"GET", 1, 2}} {
+		t.Run(fmt.Sprint(row.method, " after ", row.well), func(t *testing.T) {
+			a := newAuthority(t)
+			var requests atomic.Int64
+			c := tlsConfig(a)
+			c.Timeouts.Idle = 50 * time.Millisecond // p.Close may come before net/http is done with the second stream
+			p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
+				if requests.Add(1) <= row.well {
+					writeHead(f, stream, ":status", "200")
+					f.WriteData(stream, true, []byte("ok"))
+					return
+				}
+				f.WriteRSTStream(stream, http2.ErrCodeProtocol)
+			}))
+			defer p.Close()
+			for range row.well {
+				wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
+			}
+			_, err := p.RoundTrip(newRequest(t, row.method, "/", nil))
+			wantFailure(t, err, typeTerminated, 502)
+			if n := requests.Load() - row.well; n != row.want {
+				t.Errorf("the request was sent %d times, want %d", n, row.want)
+			}
+		})
 	}
 }
 
