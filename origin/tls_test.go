@@ -240,6 +240,33 @@ func TestCloseNotify(t *testing.T) {
 	}
 }
 
+// TestOwnCloseNotify: an upstream that was given up, and says goodbye to our goodbye, has not ended its body.
+func TestOwnCloseNotify(t *testing.T) {
+	a := newAuthority(t)
+	certificate := a.leaf(t, "origin.test", time.Now().Add(time.Hour))
+	dial := dialTo(listen(t, func(raw net.Conn) {
+		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\nhello")
+		io.Copy(io.Discard, c)
+		c.Close()
+	}))
+	c := tlsConfig(a)
+	c.Timeouts.Gap = 50 * time.Millisecond
+	p := newPool(t, c, func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		return late{c}, err
+	})
+	defer p.Close()
+	_, _, err := exchangeOnce(p, newRequest(t, "GET", "/", nil))
+	wantFailure(t, err, typeReadTimeout, 504)
+}
+
+// late is a connection that is closed by the other side before this one is done with it.
+type late struct{ net.Conn }
+
+func (late) Close() error { return nil }
+
 // TestHTTP2 is chosen by ALPN, and everything holds there too.
 func TestHTTP2(t *testing.T) {
 	a := newAuthority(t)
