@@ -88,7 +88,11 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 		x.repeats++
 	}
 	x.connected, x.multiplex, x.kept = true, !plain, info.Reused
+	inTurn := plain && x.repeats == maxRepeats
 	x.mu.Unlock()
+	if inTurn { // http.Transport would go through all that were kept
+		x.upstream.transports.Load().plain.CloseIdleConnections()
+	}
 	if refused { // for an exchange that has failed, neither its HTTP/2 nor our conn sends anything
 		x.fail(fault(typeTerminated, "connection closed before an answer, and the request may not be sent again"))
 	}
