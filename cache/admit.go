@@ -36,10 +36,11 @@ type facts struct {
 
 // newMeta reads a response's head.
 func newMeta(q *Query, p *Policy, r *Response) (*Meta, facts) {
-	m := &Meta{Proto: r.Proto, Status: r.Status, ETag: r.Header.Get("Etag")}
+	m := &Meta{Proto: version(r.Proto), Status: r.Status}
 	m.Head, m.Date = storedHead(p, r)
+	m.ETag, m.Coding = m.Head.Get("Etag"), contentCoding(m.Head) // which point into the Head, and keep nothing else alive
 	m.LastModified, _ = parseDate(r.Header.Get("Last-Modified"))
-	m.Coding, m.NoTransform = contentCoding(r.Header), noTransform(r.Header)
+	m.NoTransform = noTransform(r.Header)
 
 	f := facts{directives: control(r.Header, p.ignore)}
 	f.basis = m.setTimes(p, r, f.directives)
@@ -49,6 +50,16 @@ func newMeta(q *Query, p *Policy, r *Response) (*Meta, facts) {
 	m.Tags, f.tagged = responseTags(q, p, r.Header)
 	f.setCookie = len(r.Header["Set-Cookie"]) > 0 && p.SetCookie != "store" && p.SetCookie != "strip"
 	return m, f
+}
+
+// version returns proto, which is part of a line that need not live on.
+func version(proto string) string {
+	for _, usual := range []string{"HTTP/1.1", "HTTP/2.0", "HTTP/1.0"} {
+		if proto == usual {
+			return usual
+		}
+	}
+	return strings.Clone(proto)
 }
 
 // storedHead renders the fields that are stored (section 3.1) and returns the Date among them. A Date that is missing or
@@ -105,8 +116,8 @@ func connectionNamed(h http.Header) map[string]bool {
 }
 
 // contentCoding returns Content-Encoding in lower case; identity, which is for Accept-Encoding alone, is none.
-func contentCoding(h http.Header) string {
-	coding := strings.ToLower(strings.Trim(list(HeaderFields(h), "Content-Encoding"), " \t"))
+func contentCoding(f Fields) string {
+	coding := strings.ToLower(strings.Trim(list(f, "Content-Encoding"), " \t"))
 	if coding == "identity" {
 		return ""
 	}

@@ -33,6 +33,7 @@ type Body struct {
 
 	mu      sync.Mutex
 	chunks  [][]byte      // consecutive; guarded by mu until complete
+	first   [1][]byte     // room for the chunk that most bodies are
 	start   int64         // offset of chunks[0]
 	end     int64         // offset behind the last byte
 	length  int64         // announced length, -1 when unknown; end once complete
@@ -47,7 +48,13 @@ type Body struct {
 }
 
 // newBody returns an empty body; length is -1 when unknown. It counts one reader, who has yet to come: see Release.
-func newBody(length int64) *Body { return &Body{length: length, readers: 1} }
+func newBody(length int64) *Body {
+	b := new(Body)
+	b.begin(length)
+	return b
+}
+
+func (b *Body) begin(length int64) { b.length, b.readers, b.chunks = length, 1, b.first[:0] }
 
 // bodyOf returns a complete body of one piece.
 func bodyOf(p []byte) *Body {

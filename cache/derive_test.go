@@ -241,7 +241,8 @@ func TestWhatIsPublished(t *testing.T) {
 			b.freshen(o.freshened(&m, o.Variant), o)
 		}, true},
 		{"another response takes its place", func(b *bench, _ *onePurge, o *Object) {
-			n := b.newObject(b.query("/a"), o.Meta, bodyOf([]byte(text)))
+			n := b.newObject(b.query("/a"), o.Meta, -1)
+			n.Own.Body = bodyOf([]byte(text))
 			b.offer(n)
 			b.keep(n)
 		}, false},

@@ -1,9 +1,11 @@
 package cache
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/pquerna/cachecontrol/cacheobject"
 )
@@ -52,7 +54,7 @@ func noDirectives() directives {
 func parseDirectives(lines []string) directives {
 	d := noDirectives()
 	for _, line := range lines {
-		for _, directive := range splitDirectives(line) {
+		for directive := range splitDirectives(line) {
 			d.add(directive)
 		}
 	}
@@ -61,22 +63,25 @@ func parseDirectives(lines []string) directives {
 
 // splitDirectives cuts a field line at the commas outside quoted strings. A quotation mark that is never closed quotes
 // nothing, or it would hide the no-store behind it.
-func splitDirectives(line string) []string {
-	var parts []string
-	start, quoting := 0, true
-	for i := 0; i < len(line); i++ {
-		switch {
-		case line[i] == ',':
-			parts = append(parts, line[start:i])
-			start = i + 1
-		case line[i] == '"' && quoting:
-			end := closingQuote(line, i)
-			if quoting = end >= 0; quoting {
-				i = end
+func splitDirectives(line string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		start, quoting := 0, true
+		for i := 0; i < len(line); i++ {
+			switch {
+			case line[i] == ',':
+				if !yield(line[start:i]) {
+					return
+				}
+				start = i + 1
+			case line[i] == '"' && quoting:
+				end := closingQuote(line, i)
+				if quoting = end >= 0; quoting {
+					i = end
+				}
 			}
 		}
+		yield(line[start:])
 	}
-	return append(parts, line[start:])
 }
 
 // closingQuote returns where the quoted string that opens at open ends, or -1.
@@ -128,13 +133,21 @@ func (d *directives) addUnended(directive string) {
 	if strings.Contains(directive, `"`) { // the blanks may be quoted
 		return
 	}
-	words := strings.Fields(directive)
-	for _, word := range words[:max(0, len(words)-1)] {
+	for word, rest := cutWord(directive); rest != ""; word, rest = cutWord(rest) {
 		name, _, _ := strings.Cut(strings.ToLower(word), "=")
 		if number := d.number(name); number != nil {
 			*number = number.or(malformed)
 		}
 	}
+}
+
+// cutWord returns the first word of s, and the others; blanks stand between them and nowhere else.
+func cutWord(s string) (word, rest string) {
+	s = strings.TrimSpace(s)
+	if end := strings.IndexFunc(s, unicode.IsSpace); end >= 0 {
+		return s[:end], strings.TrimSpace(s[end:])
+	}
+	return s, ""
 }
 
 func (d *directives) addMalformed(directive string) {

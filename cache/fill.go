@@ -131,7 +131,7 @@ func (s *Store) Outline(q *Query, p *Policy, r *Response) (*Object, Admission) {
 	if !a.Store && !sharedError(a) {
 		return nil, a
 	}
-	o := s.newObject(&get, a.Meta, newBody(r.Length))
+	o := s.newObject(&get, a.Meta, r.Length)
 	o.fill = 0
 	return o, a
 }
@@ -287,15 +287,14 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 		return a, false
 	}
 	most := f.Policy.limit(s.MaxObject())
+	a.Object = s.newObject(f.Query, a.Admission.Meta, r.Length)
 	p := &pump{
-		store: s, fill: f, from: resp.Body, body: newBody(r.Length), keep: a.Admission.Store, limit: min(most, s.max), most: most,
-		budget: s.budget, reserved: s.entry(),
+		store: s, fill: f, from: resp.Body, object: a.Object, body: a.Object.Own.Body, keep: a.Admission.Store,
+		limit: min(most, s.max), most: most, budget: s.budget, reserved: s.entry(),
 	}
 	if shared {
 		p.limit = min(errorBody, s.max)
 	}
-	a.Object = s.newObject(f.Query, a.Admission.Meta, p.body)
-	p.object = a.Object
 	if p.arrived() { // with its head, as most do that are small: there is nothing to wait for
 		p.run()
 	} else {
@@ -319,12 +318,15 @@ func (s *Store) pump(p *pump) {
 	})
 }
 
-func (s *Store) newObject(q *Query, m *Meta, b *Body) *Object {
-	o := &Object{
-		Key: q.Key, Hash: q.Hash, Variant: VariantKey(q, m.Vary), Meta: m,
-		Own:  ownOf(m, b),
-		Site: q.Site, Host: q.Host, URL: q.PurgeURL(),
-	}
+// newObject returns an object whose body, of that length, has yet to come: see newBody.
+func (s *Store) newObject(q *Query, m *Meta, length int64) *Object {
+	url := q.PurgeURL()
+	w := &whole{meta: *m, object: Object{
+		Key: q.Key, Hash: q.Hash, Variant: VariantKey(q, m.Vary), Site: q.Site, Host: url[:len(q.Host)], URL: url,
+	}}
+	w.body.begin(length)
+	o := &w.object
+	o.Meta, o.Own = &w.meta, ownOf(&w.meta, &w.body)
 	o.checked.Store(m.Epoch)
 	if s.disk != nil {
 		o.fill = disk.NewFill()

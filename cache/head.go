@@ -24,7 +24,8 @@ type line struct{ name, value uint32 }
 // RenderHead renders h, names sorted, the values of a name in order, leaving out the names for which skip says so (in
 // canonical form; skip may be nil).
 func RenderHead(h http.Header, skip func(name string) bool) Head {
-	names, size, count := make([]string, 0, len(h)), 0, 0
+	var room [32]string
+	names, size, count := room[:0], 0, 0
 	for name, values := range h {
 		if skip != nil && skip(name) {
 			continue

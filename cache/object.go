@@ -28,6 +28,13 @@ type Object struct {
 	fill    uint64 // names the body on the disk; 0 without one
 }
 
+// whole is an Object with what is made for it alone, in one piece: every piece in memory is one more for the collector to look at.
+type whole struct {
+	object Object
+	meta   Meta
+	body   Body
+}
+
 // Verdict says what the purges up to begin say of o: begin is Applied as it was when the request began.
 func (o *Object) Verdict(p Purges, begin uint64) Verdict {
 	from := o.checked.Load()

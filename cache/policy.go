@@ -105,6 +105,7 @@ type Policy struct {
 
 	bypassCookies, bypassPaths patterns
 	bypassHeaders              []string // canonical
+	tagFields                  []string // canonical
 
 	// Sorted, so that their order in the file does not change the key.
 	keyHeaders []string // canonical
@@ -125,6 +126,7 @@ func (c Config) Compile() *Policy {
 		bypassCookies: compilePatterns(c.Bypass.Cookies),
 		bypassPaths:   compilePatterns(c.Bypass.Paths),
 		bypassHeaders: canonicalNames(c.Bypass.Headers),
+		tagFields:     canonicalNames(c.Tags),
 		keyHeaders:    canonicalNames(c.Key.Headers),
 		keyCookies:    slices.Sorted(slices.Values(c.Key.Cookies)),
 	}

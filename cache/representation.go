@@ -203,7 +203,7 @@ func (m *Meta) Once() Choice { return Choice{Representation: new(ownOf(m, nil))}
 func (c *Codings) ForOnce(q *Query, status int, h http.Header, length int64) (coding encode.Coding, varies bool) {
 	secret := q.Present&(HasAuthorization|HasCookie) != 0
 	switch {
-	case c == nil, status == http.StatusPartialContent, contentCoding(h) != "", noTransform(h),
+	case c == nil, status == http.StatusPartialContent, contentCoding(HeaderFields(h)) != "", noTransform(h),
 		length > c.MaxSize, !c.Wants(h.Get("Content-Type"), length), !c.Streams(len(h["Set-Cookie"]) > 0, secret):
 		return encode.Identity, false
 	case q.Control.NoTransform:
@@ -236,9 +236,11 @@ func (o *Object) with(r *Representation) *Object {
 // noTransform reports whether a response forbids intermediaries to change its content (RFC 9111, section 5.2.2.6).
 func noTransform(h http.Header) bool {
 	return slices.ContainsFunc(h["Cache-Control"], func(line string) bool {
-		return slices.ContainsFunc(splitDirectives(line), func(d string) bool {
-			name, _, _ := strings.Cut(d, "=")
-			return sameToken(trimOWS(name), "no-transform")
-		})
+		for d := range splitDirectives(line) {
+			if name, _, _ := strings.Cut(d, "="); sameToken(trimOWS(name), "no-transform") {
+				return true
+			}
+		}
+		return false
 	})
 }

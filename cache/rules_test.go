@@ -19,6 +19,7 @@ func routePolicy(change ...func(*Policy)) *Policy {
 	for _, f := range change {
 		f(p)
 	}
+	p.tagFields = canonicalNames(p.Tags)
 	return p
 }
 

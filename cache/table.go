@@ -30,6 +30,7 @@ type entry struct {
 type variants struct {
 	vary []string // of the newest response; the others were stored under the same
 	list []variant
+	only [1]variant // room for the one that most keys have
 }
 
 // variant is a place for one variant: what is stored, what is filling, or both while a stored one is being replaced.
@@ -165,6 +166,7 @@ func (s *variants) choose(q *Query) (v variant, name string) {
 // and the oldest beyond maxVariants.
 func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object) {
 	out = &variants{vary: vary}
+	out.list = out.only[:0]
 	if s != nil && slices.Equal(s.vary, vary) {
 		for _, old := range s.list {
 			if old.key != v.key {

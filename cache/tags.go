@@ -28,11 +28,11 @@ func TagFields() []string { return []string{"Cache-Tag", "Surrogate-Key", "xkey"
 
 // responseTags collects the tags of a response to q, sorted, each once; false where they are beyond the bounds.
 func responseTags(q *Query, p *Policy, h http.Header) (all []string, ok bool) {
-	if !bounded(h, p.Tags...) || !bounded(h, groupsField) {
+	if !bounded(h, p.tagFields...) || !bounded(h, groupsField) {
 		return nil, false
 	}
-	for _, name := range p.Tags {
-		all = append(all, fieldTags(http.CanonicalHeaderKey(name), h)...)
+	for _, name := range p.tagFields {
+		all = append(all, fieldTags(name, h)...)
 	}
 	if p.Groups {
 		all = append(all, q.groupTags(groups(h[groupsField]))...)
@@ -46,7 +46,7 @@ func responseTags(q *Query, p *Policy, h http.Header) (all []string, ok bool) {
 func bounded(h http.Header, names ...string) bool {
 	bytes := 0
 	for _, name := range names {
-		for _, line := range h[http.CanonicalHeaderKey(name)] {
+		for _, line := range h[name] {
 			bytes += len(line)
 		}
 	}

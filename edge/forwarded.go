@@ -272,18 +272,25 @@ func unquote(raw string) (string, bool) {
 	return b.String(), true
 }
 
-// quote writes a token or a quoted string.
-func quote(s string) string {
+// appendQuoted writes a token or a quoted string.
+func appendQuoted(b []byte, s string) []byte {
 	if isToken(s) {
-		return s
+		return append(b, s...)
 	}
-	return `"` + escaped.Replace(s) + `"`
+	b = append(b, '"')
+	for i := range len(s) {
+		if s[i] == '"' || s[i] == '\\' {
+			b = append(b, '\\')
+		}
+		b = append(b, s[i])
+	}
+	return append(b, '"')
 }
-
-var escaped = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
 // announce tells the origin who asked. The chain of a trusted peer is continued; anyone else's is not passed on.
 func (c clientInfo) announce(in, out http.Header) {
+	ours := []string{c.Proto, c.Host, c.forwarded(), ""} // one piece of memory for four lines
+	out["X-Forwarded-Proto"], out["X-Forwarded-Host"], out["Forwarded"] = ours[0:1:1], ours[1:2:2], ours[2:3:3]
 	var chain []string
 	if c.Trusted {
 		chain = in["X-Forwarded-For"]
@@ -292,25 +299,27 @@ func (c clientInfo) announce(in, out http.Header) {
 		}
 	}
 	if c.Peer.IsValid() {
-		chain = []string{appended(chain, c.Peer.String())}
+		ours[3] = appended(chain, c.Peer.String())
+		chain = ours[3:4:4]
 	}
 	if len(chain) > 0 {
 		out["X-Forwarded-For"] = chain
 	}
-	out["X-Forwarded-Proto"] = []string{c.Proto}
-	out["X-Forwarded-Host"] = []string{c.Host}
-	out["Forwarded"] = []string{c.forwarded()}
 	c.announceCerts(out)
 }
 
 // forwarded returns the one element that says of the client what we believe (RFC 7239, sections 4 and 6).
 func (c clientInfo) forwarded() string {
-	node := "unknown"
+	var room [128]byte
+	b := append(room[:0], "for="...)
 	switch {
 	case c.Addr.Is6():
-		node = "[" + c.Addr.String() + "]"
+		b = append(c.Addr.AppendTo(append(b, `"[`...)), `]"`...)
 	case c.Addr.IsValid():
-		node = c.Addr.String()
+		b = c.Addr.AppendTo(b)
+	default:
+		b = append(b, "unknown"...)
 	}
-	return "for=" + quote(node) + ";host=" + quote(cmp.Or(c.Host, "unknown")) + ";proto=" + c.Proto
+	b = appendQuoted(append(b, ";host="...), cmp.Or(c.Host, "unknown"))
+	return string(append(append(b, ";proto="...), c.Proto...))
 }

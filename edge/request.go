@@ -111,8 +111,11 @@ func (x *exchange) reduce(host string) bool {
 // is for this node then, like one of the server as a whole (RFC 9110, sections 7.6.2 and 9.3.7). What is no number bounds
 // nothing. TRACE, the other method that counts, is never forwarded.
 func (x *exchange) isFarthest() bool {
+	if x.r.Method != http.MethodOptions {
+		return false
+	}
 	left, err := strconv.ParseUint(x.r.Header.Get("Max-Forwards"), 10, 64)
-	if err != nil || x.r.Method != http.MethodOptions {
+	if err != nil {
 		return false
 	}
 	if left > 0 {

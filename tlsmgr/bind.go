@@ -40,7 +40,10 @@ func (m *Manager) Misdirected(c *tls.ConnectionState, host string, trusted bool)
 	if c.NegotiatedProtocol == acme.ALPNProto { // whose handshake keeps no site's rules
 		return true
 	}
-	shaken := all.find(canonicalName(c.ServerName))
+	shaken := asked
+	if c.ServerName != host {
+		shaken = all.find(canonicalName(c.ServerName))
+	}
 	switch {
 	case asked.required && len(c.VerifiedChains) == 0: // the connection is older than the rule
 		return true

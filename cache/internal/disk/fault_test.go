@@ -173,6 +173,37 @@ func TestNoSpaceDropsTheOldestSegment(t *testing.T) {
 	r.clean()
 }
 
+// A disk that somebody else keeps full costs one segment, and is then left alone for a while.
+func TestADiskKeptFullCostsOneSegment(t *testing.T) {
+	clock, f := newClock(), &faulty{}
+	r := loaded(t, t.TempDir(), withFaults(clock, f))
+	var all []Record
+	for n := range 10 {
+		rec, body := record(n, 100_000)
+		r.put(rec, body)
+		all = append(all, rec)
+	}
+	r.sync()
+	f.set(only(syscall.ENOSPC, "write"))
+	for n := range 8 {
+		rec, body := record(50+n, 1000)
+		r.Put(rec, [][]byte{body})
+		run(t, r, func(w *writer) { w.flush() })
+		if want := n == 0; r.available() != want {
+			t.Errorf("after %d failures: writes may be tried: %v, want %v", n+1, !want, want)
+		}
+	}
+	r.absent(all[0].Name)
+	r.want(all[9])
+	f.set(nil)
+	clock.advance(retryPause)
+	rec, body := record(60, 1000)
+	r.put(rec, body)
+	r.sync()
+	r.want(rec)
+	r.clean()
+}
+
 func TestStreamOnAFullDiskFailsAlone(t *testing.T) {
 	clock, f := newClock(), &faulty{}
 	r := loaded(t, t.TempDir(), withFaults(clock, f))

@@ -29,6 +29,7 @@ type writer struct {
 	unwritten []*fill            // with blocks in buffer
 	unshown   []*publication     // with their commit block in buffer
 	tight     bool               // room is being made: no new segment
+	spare     int64              // of the room that a full disk was given, what has not been written to yet
 	filling   map[*fill]struct{} // bodies of which the end is not here yet
 
 	dirty    []*segment           // written to since their last sync
@@ -339,6 +340,7 @@ func (w *writer) flush() {
 	written, err := s.file.WriteAt(w.buffer, size)
 	if err == nil {
 		s.size.Store(size + int64(len(w.buffer)))
+		w.spare = max(0, w.spare-int64(len(w.buffer)))
 		w.soil(s)
 	}
 	fills, publications := w.unwritten, w.unshown
@@ -362,15 +364,18 @@ func (w *writer) flush() {
 }
 
 // failed answers an error of a write: a full disk costs the oldest segment, anything else a pause, after which a new
-// segment is tried.
+// segment is tried. Of a disk that is full again before half of the room was used, somebody else takes what comes free: to lose
+// more helps nobody, and each body that breaks off on the way is cut for who reads it.
 func (w *writer) failed(what string, err error) {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		if first := w.t.oldest(w.current); first != nil {
+		if first := w.t.oldest(w.current); first != nil && w.spare == 0 {
 			w.t.complain(what, err)
+			w.spare = first.size.Load() / 2
 			w.lose(first)
 			return
 		}
 	}
+	w.spare = 0
 	w.leave(err)
 	w.t.pause(what, err)
 }
