@@ -36,11 +36,12 @@ type resumable struct {
 	stop context.CancelFunc
 }
 
-// resumable returns the body of an answer to a request, which is resumable if it may have to be.
+// resumable returns the body of an answer to a request, which is resumable if it may have to be. Trailers that were promised, as only
+// HTTP/2 can beside a length, would be those of another answer.
 func (p *Pool) resumable(a *attempts, response *http.Response) io.ReadCloser {
 	part, ok := response.Body.(*body)
 	if !ok || a.left < 2 || a.r.Method != http.MethodGet || hasBody(a.r) || a.r.Header["Range"] != nil ||
-		response.StatusCode != http.StatusOK || response.ContentLength <= 0 || part.Arrived() {
+		response.StatusCode != http.StatusOK || response.ContentLength <= 0 || response.Trailer != nil || part.Arrived() {
 		return response.Body
 	}
 	return &resumable{
