@@ -60,7 +60,7 @@ func (l *links) put(k *link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k.since = time.Now()
-	if l.shut || len(l.idle) >= l.max {
+	if l.shut || len(l.idle) >= l.max || l.upstream.pool.isClosed() {
 		k.Close()
 		return
 	}

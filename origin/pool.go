@@ -200,6 +200,16 @@ func closeUnsent(r *http.Request) {
 	}
 }
 
+// isClosed: what is under way goes on, and may ask once more, but keeps nothing for later.
+func (p *Pool) isClosed() bool {
+	select {
+	case <-p.closed:
+		return true
+	default:
+		return false
+	}
+}
+
 // Host returns what the origin wants to be called by, "" when it wants the client's Host.
 func (p *Pool) Host() string { return p.host }
 
