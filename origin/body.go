@@ -95,11 +95,47 @@ func (b *body) read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close before the end closes the connection, or resets the stream: nothing is drained.
+// Close before the end closes the connection, or resets the stream: nothing is drained. To a Read that waits that looks like the
+// upstream's doing.
 func (b *body) Close() error {
+	b.x.judge(unknown, "")
 	err := b.ReadCloser.Close()
 	b.x.end()
 	return err
+}
+
+// promised is the body of an HTTP/2 answer with a Content-Length, which is malformed if it ends elsewhere (RFC 9113, section 8.1.1).
+// Clients of HTTP/1 have a whole body with the last byte, so that is handed up once the stream has ended there.
+type promised struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *promised) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left > 0 || n == 0 {
+		return n, err
+	}
+	if err == nil {
+		err = b.end()
+	}
+	if err != io.EOF {
+		return 0, err
+	}
+	return n, io.EOF
+}
+
+// end waits for the end of the stream.
+func (b *promised) end() error {
+	var more [1]byte
+	for {
+		switch n, err := b.ReadCloser.Read(more[:]); {
+		case n > 0:
+			return io.ErrUnexpectedEOF
+		case err != nil:
+			return err
+		}
+	}
 }
 
 // upgraded is the body of a 101: the connection itself, both ways. The end of one direction does not end the other.

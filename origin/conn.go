@@ -129,16 +129,19 @@ func (c *conn) broken(err error) error {
 		return failure
 	case c.x == nil, !c.follower.started(): // as it is: http.Transport may try another connection
 		return err
-	case c.follower.state == untilClose && err == io.EOF && !c.cutShort():
+	case c.follower.state == untilClose && err == io.EOF && c.isWhole():
 		return io.EOF
 	default:
 		return c.fail(fail(typeResponseIncomplete, unexpected(err)))
 	}
 }
 
-// cutShort reports whether the connection ended below TLS, without the close_notify that protects the end of a body (RFC 9112,
-// section 9.8). crypto/tls says io.EOF either way.
-func (c *conn) cutShort() bool { return c.wire != nil && c.wire.ended.Load() }
+// isWhole judges a body that has ended with the connection. Over TLS that takes the close_notify that protects the end (RFC 9112,
+// section 9.8), of which crypto/tls does not tell; and one that answers our own, when the exchange was given up, is no end.
+func (c *conn) isWhole() bool {
+	cutShort := c.wire != nil && c.wire.ended.Load()
+	return !cutShort && c.x.ctx.Err() == nil
+}
 
 func unexpected(err error) error {
 	if err == io.EOF {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"sync"
 	"time"
 )
@@ -35,9 +36,11 @@ type exchange struct {
 	connected bool  // a connection took the request over
 	multiplex bool  // it speaks HTTP/2
 	sent      bool  // bytes of the request went out
-	repeated  bool  // and went out once more
+	kept      bool  // the connection was used before
+	repeats   int   // how often http.Transport has sent the request once more
 	answered  bool  // bytes of an answer came
 	headed    bool  // the final head came
+	interim   int   // 1xx responses so far
 	invented  bool  // a Cache-Control in the head is http.Transport's
 	judged    bool  // the upstream has heard what the exchange says of it
 	over      bool  // the upstream's load is without it
@@ -71,6 +74,7 @@ func (x *exchange) traced() context.Context {
 		WroteHeaders:         x.wroteHeaders,
 		WroteRequest:         x.wroteRequest,
 		GotFirstResponseByte: x.gotByte,
+		Got1xxResponse:       x.gotInterim,
 	})
 }
 
@@ -79,20 +83,34 @@ func (x *exchange) traced() context.Context {
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	c, plain := info.Conn.(*conn)
 	x.mu.Lock()
-	again := x.sent
-	x.repeated = again
-	x.connected, x.multiplex = true, !plain
+	refused := x.sent && !x.mayRepeatLocked(plain)
+	if x.sent && !refused {
+		x.repeats++
+	}
+	x.connected, x.multiplex, x.kept = true, !plain, info.Reused
+	inTurn := plain && x.repeats == maxRepeats
 	x.mu.Unlock()
-	// A proxy must not repeat a request with an unsafe method by itself (RFC 9110, section 9.2.2), but http.Transport does
-	// when an HTTP/1 request has an Idempotency-Key, and when an HTTP/2 stream was reset with PROTOCOL_ERROR. For an exchange
-	// that has failed, neither its HTTP/2 nor our conn sends anything.
-	if again && !isSafe(x.method) {
-		x.fail(fault(typeTerminated, "connection closed before an answer, and the request may not be sent twice"))
+	if inTurn { // http.Transport would go through all that were kept
+		x.upstream.transports.Load().plain.CloseIdleConnections()
+	}
+	if refused { // for an exchange that has failed, neither its HTTP/2 nor our conn sends anything
+		x.fail(fault(typeTerminated, "connection closed before an answer, and the request may not be sent again"))
 	}
 	if plain {
 		c.begin(x)
 	}
 	x.await(forUpload)
+}
+
+// maxRepeats is for a request whose stream is reset, or never seen before its connection ends.
+const maxRepeats = 2
+
+// mayRepeatLocked judges what http.Transport is about to do by itself. A proxy must not repeat a request with an unsafe method (RFC
+// 9110, section 9.2.2), but that does when an HTTP/1 request has an Idempotency-Key, and when an HTTP/2 stream was reset with
+// PROTOCOL_ERROR: then without end, on one new connection after the other. There is a reason only where the connection may have
+// been on its way out.
+func (x *exchange) mayRepeatLocked(plain bool) bool {
+	return isSafe(x.method) && (plain || x.kept && x.repeats < maxRepeats)
 }
 
 // takeOver is the gotConn of what needs no connection.
@@ -125,6 +143,19 @@ func (x *exchange) gotByte() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.answered = true
+}
+
+// gotInterim bounds interim responses over HTTP/2, as the follower does over HTTP/1: http.Transport takes any number once somebody
+// is told of them. An error that it returned would be lost where the caller has a trace.
+func (x *exchange) gotInterim(int, textproto.MIMEHeader) error {
+	x.mu.Lock()
+	x.interim++
+	tooMany := x.interim > maxInterim
+	x.mu.Unlock()
+	if tooMany {
+		x.fail(tooManyInterim())
+	}
+	return nil
 }
 
 // gotControl notes over HTTP/1 whether the last head had a Cache-Control. Where it has none but Pragma: no-cache, which means
@@ -279,7 +310,7 @@ func (x *exchange) judgeError(err error) {
 func (x *exchange) complete(f *Failure) *Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	f.Upstream, f.Unreachable, f.Repeated = x.upstream.name, !x.answered, x.repeated
+	f.Upstream, f.Unreachable, f.Repeated = x.upstream.name, !x.answered, x.repeats > 0
 	return f
 }
 

@@ -197,7 +197,7 @@ func (f *follower) headEnd() *Failure {
 	case h.code < 200:
 		f.state = statusLine
 		if f.interim++; f.interim > maxInterim {
-			return fault(typeProtocol, "too many interim responses")
+			return tooManyInterim()
 		}
 	case f.isHead, h.code == 204, h.code == 304:
 		f.bare = true
@@ -213,6 +213,8 @@ func (f *follower) headEnd() *Failure {
 	}
 	return nil
 }
+
+func tooManyInterim() *Failure { return fault(typeProtocol, "too many interim responses") }
 
 // chunk takes a chunk-size line (RFC 9112, section 7.1).
 func (f *follower) chunk(line []byte) *Failure {

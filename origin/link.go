@@ -28,7 +28,8 @@ func newLink(of *links, c *conn) *link {
 }
 
 // roundTrip makes an exchange on a kept connection, or on a new one. A kept connection that dies before a byte of the answer
-// may have died before it saw the request: another one is tried.
+// may have died before it saw the request: another one is tried. Once a request has gone out that is a new one: an upstream that
+// hangs up on a request is not asked on each of the kept in turn.
 func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
 	head := requests.Get().(*[]byte)
 	defer requests.Put(head)
@@ -37,7 +38,11 @@ func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 		return nil, err
 	}
 	for {
-		k, err := l.take(x.ctx)
+		take := l.take
+		if x.isSent() {
+			take = l.dial
+		}
+		k, err := take(x.ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -2,12 +2,14 @@ package origin
 
 import (
 	"bufio"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -159,8 +161,47 @@ func TestLinksAreBounded(t *testing.T) {
 		var all [8]byte
 		for err := error(nil); err == nil; _, err = open[3].Body.Read(all[:]) {
 		}
+		wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok") // as a retry would
 		if n := len(links.idle); n != 0 {
 			t.Errorf("%d idle connections of a closed pool, want none", n)
 		}
 	}, serve(ok2))
+}
+
+// TestKeptConnectionsAreNotTriedInTurn: an upstream that hangs up on a request does not get it on each connection that was kept. On
+// links the next is a new one; http.Transport has tried some when the others are taken from it.
+func TestKeptConnectionsAreNotTriedInTurn(t *testing.T) {
+	defer func() { overLinks = false }()
+	for links, want := range map[bool]int64{true: 1, false: 1 + maxRepeats} {
+		overLinks = links
+		var wasted atomic.Int64
+		var scripts []func(*peer)
+		for range 10 {
+			scripts = append(scripts, func(p *peer) {
+				p.request()
+				p.write(ok2)
+				if p.request() != nil {
+					wasted.Add(1)
+				}
+			})
+		}
+		withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
+			var open []*http.Response
+			for range 10 {
+				response, err := p.RoundTrip(newRequest(t, "GET", "/", nil))
+				if err != nil {
+					t.Fatal(err)
+				}
+				open = append(open, response)
+			}
+			for _, response := range open {
+				io.Copy(io.Discard, response.Body)
+			}
+			synctest.Wait()
+			wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
+			if n := wasted.Load(); n != want {
+				t.Errorf("links: %t: the request was sent on %d kept connections, want %d", links, n, want)
+			}
+		}, append(scripts, serve(ok2))...)
+	}
 }

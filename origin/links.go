@@ -30,6 +30,10 @@ func (l *links) take(ctx context.Context) (*link, error) {
 	if k := l.pop(); k != nil {
 		return k, nil
 	}
+	return l.dial(ctx)
+}
+
+func (l *links) dial(ctx context.Context) (*link, error) {
 	c, err := l.upstream.dial(ctx, "", "")
 	if err != nil {
 		return nil, err
@@ -56,7 +60,7 @@ func (l *links) put(k *link) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k.since = time.Now()
-	if l.shut || len(l.idle) >= l.max {
+	if l.shut || len(l.idle) >= l.max || l.upstream.pool.isClosed() {
 		k.Close()
 		return
 	}

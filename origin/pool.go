@@ -95,6 +95,11 @@ func (p *Pool) fill(all []UpstreamConfig) error {
 // upstreams returns those there are now, in an order that stays.
 func (p *Pool) upstreams() []*upstream { return *p.members.Load() }
 
+// takes reports whether u gets new requests: it is still there, and not drained.
+func (p *Pool) takes(u *upstream) bool {
+	return !u.draining.Load() && slices.Contains(p.upstreams(), u)
+}
+
 func (p *Pool) add(u *upstream) {
 	p.changing.Lock()
 	defer p.changing.Unlock()
@@ -192,6 +197,16 @@ func orUnavailable(err error) error {
 func closeUnsent(r *http.Request) {
 	if r.Body != nil {
 		r.Body.Close()
+	}
+}
+
+// isClosed: what is under way goes on, and may ask once more, but keeps nothing for later.
+func (p *Pool) isClosed() bool {
+	select {
+	case <-p.closed:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,13 +31,17 @@ type resumable struct {
 	mu     sync.Mutex
 	part   *body // that is read now; guarded by mu
 	closed bool  // guarded by mu
+	// of the parts to come, until Close; nil before the first of them; guarded by mu
+	ctx  context.Context
+	stop context.CancelFunc
 }
 
-// resumable returns the body of an answer to a request, which is resumable if it may have to be.
+// resumable returns the body of an answer to a request, which is resumable if it may have to be. Trailers that were promised, as only
+// HTTP/2 can beside a length, would be those of another answer.
 func (p *Pool) resumable(a *attempts, response *http.Response) io.ReadCloser {
 	part, ok := response.Body.(*body)
 	if !ok || a.left < 2 || a.r.Method != http.MethodGet || hasBody(a.r) || a.r.Header["Range"] != nil ||
-		response.StatusCode != http.StatusOK || response.ContentLength <= 0 || part.Arrived() {
+		response.StatusCode != http.StatusOK || response.ContentLength <= 0 || response.Trailer != nil || part.Arrived() {
 		return response.Body
 	}
 	return &resumable{
@@ -63,8 +68,11 @@ func (b *resumable) Read(p []byte) (int, error) {
 func (b *resumable) Close() error {
 	b.mu.Lock()
 	b.closed = true
-	part := b.part
+	part, stop := b.part, b.stop
 	b.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
 	return part.Close()
 }
 
@@ -84,8 +92,12 @@ func (b *resumable) resume(broken *body, err error) bool {
 	if !b.mayResume(broken, err) {
 		return false
 	}
+	ctx := b.wanted()
+	if ctx == nil {
+		return false
+	}
 	broken.Close()
-	a := &attempts{r: b.rest(), tried: b.tried, left: b.left, until: time.Now().Add(b.pool.total)}
+	a := &attempts{r: b.rest(ctx), tried: b.tried, left: b.left, until: time.Now().Add(b.pool.total)}
 	if !a.may() {
 		return false
 	}
@@ -103,6 +115,20 @@ func (b *resumable) resume(broken *body, err error) bool {
 		return false
 	}
 	return true
+}
+
+// wanted returns a context for the parts to come, which ends with Close, or nil where nobody wants them any more: a body that was
+// closed while it was read looks as if it had broken off.
+func (b *resumable) wanted() context.Context {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return nil
+	}
+	if b.ctx == nil {
+		b.ctx, b.stop = context.WithCancel(b.request.Context())
+	}
+	return b.ctx
 }
 
 // mayResume: the bytes that came were good, somebody wants the others, and it can be told whether they fit.
@@ -123,11 +149,11 @@ func (b *resumable) strongTag() string {
 }
 
 // rest is the request for what has not arrived.
-func (b *resumable) rest() *http.Request {
+func (b *resumable) rest(ctx context.Context) *http.Request {
+	r := b.request.WithContext(ctx)
 	if b.arrived == 0 {
-		return b.request
+		return r
 	}
-	r := b.request.WithContext(b.request.Context())
 	r.Header = maps.Clone(r.Header)
 	delete(r.Header, "If-None-Match")
 	delete(r.Header, "If-Modified-Since")
@@ -136,7 +162,8 @@ func (b *resumable) rest() *http.Request {
 	return r
 }
 
-// continues reports whether the body of response is what has not arrived.
+// continues reports whether the body of response is what has not arrived. A part need not repeat the coding of the whole (RFC 9110,
+// section 15.3.7), but one that has another is no part of it, whatever its tag says.
 func (b *resumable) continues(response *http.Response) bool {
 	if response.ContentLength != b.length-b.arrived {
 		return false
@@ -145,6 +172,9 @@ func (b *resumable) continues(response *http.Response) bool {
 		return response.StatusCode == http.StatusOK && maps.EqualFunc(timeless(response.Header), b.head, slices.Equal)
 	}
 	part := fmt.Sprintf("bytes %d-%d/%d", b.arrived, b.length-1, b.length)
+	if coding := response.Header["Content-Encoding"]; coding != nil && !slices.Equal(coding, b.head["Content-Encoding"]) {
+		return false
+	}
 	return response.StatusCode == http.StatusPartialContent && slices.Equal(response.Header["Content-Range"], []string{part}) &&
 		slices.Equal(response.Header["Etag"], b.head["Etag"])
 }

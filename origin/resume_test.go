@@ -1,12 +1,15 @@
 package origin
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 const wholeText = "all of the body"
@@ -83,6 +86,7 @@ func TestBodyGoesOn(t *testing.T) {
 			lies("206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes 3-14/15\r\nContent-Length: 11"), false},
 		{"a part of another length", givesPart(strong, "", some),
 			lies("206 Partial Content\r\nETag: \"1\"\r\nContent-Range: bytes 3-14/16\r\nContent-Length: 12"), false},
+		{"a part in another coding", givesPart(strong, "", some), givesPart(strong, "Content-Encoding: gzip\r\n", all), false},
 		{"an error", givesPart(strong, "", some), says(404), false},
 		{"before the first byte, the same head without a tag", givesPart("", "A: b\r\n", none), givesPart("", "A: b\r\n", all), true},
 		{"but for what tells when it was made", givesPart("", "Date: Mon, 23 Nov 2026 10:00:00 GMT\r\nAge: 2\r\n", none),
@@ -147,29 +151,108 @@ func TestWhoseBodyDoesNotGoOn(t *testing.T) {
 	}
 }
 
-// TestBodyIsClosedMeanwhile: once a body is closed that looks for its rest, the rest is not wanted any more, and nothing is left of either.
+// TestBodyIsClosedMeanwhile: once a body is closed that looks for its rest, the rest is not wanted any more, and nothing is left of
+// either, nor waited for.
 func TestBodyIsClosedMeanwhile(t *testing.T) {
 	withFarm(t, "ab", same, func(t *testing.T, p *Pool, f *farm) {
 		f.set("a", givesPart(`"1"`, "", some))
-		f.set("b", after(second, givesPart(`"1"`, "", all)))
-		response, err := p.RoundTrip(newRequest(t, "GET", "/", nil))
-		if err != nil {
-			t.Fatal(err)
+		f.set("b", hangs)
+		closed := closeInRead(t, p) // a has broken off, b thinks
+		if waited := time.Since(closed); waited != 0 {
+			t.Errorf("the read ended after %v", waited)
 		}
-		read := make(chan error)
-		go func() {
-			_, err := io.ReadAll(response.Body)
-			read <- err
-		}()
-		synctest.Wait() // a has broken off, b thinks
-		response.Body.Close()
-		if err := <-read; err == nil {
-			t.Error("the body came to an end")
+		if n := f.count("b"); n != 1 {
+			t.Errorf("b was asked %d times, want once", n)
 		}
-		for _, u := range p.Status().Upstreams {
-			if u.InFlight != 0 {
-				t.Errorf("%s has %d requests in flight", u.Upstream, u.InFlight)
+	})
+}
+
+// TestClosedBodyDoesNotGoOn: an end that the reader made is no reason to ask another upstream, and not the first one's fault.
+func TestClosedBodyDoesNotGoOn(t *testing.T) {
+	withFarm(t, "ab", same, func(t *testing.T, p *Pool, f *farm) {
+		f.set("a", func(r *peer, request *http.Request) bool {
+			givesPart(`"1"`, "", some)(r, request)
+			return hangs(r, request)
+		})
+		closeInRead(t, p)
+		if n := f.count("b"); n != 0 {
+			t.Errorf("b was asked %d times", n)
+		}
+	})
+}
+
+// TestReaderWhoLeavesIsNoFailure: what a Read finds that waits while its body is closed is not the upstream's doing.
+func TestReaderWhoLeavesIsNoFailure(t *testing.T) {
+	overLinks = true
+	defer func() { overLinks = false }()
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{t: t, scripts: []func(*peer){func(p *peer) {
+			p.request()
+			p.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+			p.hold()
+		}}}
+		p := newPool(t, testConfig(), func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := s.dial(ctx, network, address)
+			return noticed{c}, err
+		})
+		defer p.Close()
+		closeInRead(t, p)
+		if u := p.Status().Upstreams[0]; u.Failures != 0 {
+			t.Errorf("the upstream has %d failures", u.Failures)
+		}
+		s.running.Wait()
+	})
+}
+
+// noticed is a connection whose end everybody has noticed when Close returns.
+type noticed struct{ net.Conn }
+
+func (c noticed) Close() error {
+	err := c.Conn.Close()
+	synctest.Wait()
+	return err
+}
+
+// closeInRead closes a body while a Read of it waits, and returns when. Nothing may be left in flight.
+func closeInRead(t *testing.T, p *Pool) (closed time.Time) {
+	t.Helper()
+	response, err := p.RoundTrip(newRequest(t, "GET", "/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan error)
+	go func() {
+		_, err := io.ReadAll(response.Body)
+		read <- err
+	}()
+	synctest.Wait()
+	closed = time.Now()
+	response.Body.Close()
+	if err := <-read; err == nil {
+		t.Error("the body came to an end")
+	}
+	for _, u := range p.Status().Upstreams {
+		if u.InFlight != 0 {
+			t.Errorf("%s has %d requests in flight", u.Upstream, u.InFlight)
+		}
+	}
+	return closed
+}
+
+// TestDrainedUpstreamIsNotAskedForTheRest: whoever drains the only upstream to restart it has no more requests sent there.
+func TestDrainedUpstreamIsNotAskedForTheRest(t *testing.T) {
+	withFarm(t, "a", same, func(t *testing.T, p *Pool, f *farm) {
+		f.set("a", func(r *peer, request *http.Request) bool {
+			drain := true
+			if err := p.Change("a.test:80", Change{Drain: &drain}); err != nil {
+				t.Error(err)
 			}
+			return givesPart(`"1"`, "", some)(r, request)
+		})
+		_, _, err := exchangeOnce(p, newRequest(t, "GET", "/", nil))
+		wantFailure(t, err, typeResponseIncomplete, 502)
+		if n := f.count("a"); n != 1 {
+			t.Errorf("a was asked %d times, want once", n)
 		}
 	})
 }

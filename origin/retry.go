@@ -142,7 +142,7 @@ func (p *Pool) another(a *attempts, same *upstream, where repeat) *exchange {
 	if next, _ := p.reserve(a, true); next != nil {
 		return next
 	}
-	if where == anywhere && !a.again {
+	if where == anywhere && !a.again && p.takes(same) {
 		a.again = true
 		if next := p.begin(a, same, time.Now()); next != nil {
 			return next

@@ -114,16 +114,25 @@ func mac(key []byte, text string) []byte {
 
 // canonicalQuery is a query in the order and spelling that is signed.
 func canonicalQuery(raw string) string {
-	var all []string
+	var all [][2]string
 	for part := range strings.SplitSeq(raw, "&") {
 		if part == "" {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		all = append(all, escape(unescape(name), "")+"="+escape(unescape(value), ""))
+		all = append(all, [2]string{escape(unescape(name), ""), escape(unescape(value), "")})
 	}
-	slices.Sort(all)
-	return strings.Join(all, "&")
+	slices.SortFunc(all, func(a, b [2]string) int { // by name first: "=" comes after "-", "." and the digits
+		return cmp.Or(strings.Compare(a[0], b[0]), strings.Compare(a[1], b[1]))
+	})
+	var b strings.Builder
+	for i, part := range all {
+		if i > 0 {
+			b.WriteByte('&')
+		}
+		b.WriteString(part[0] + "=" + part[1])
+	}
+	return b.String()
 }
 
 // unescape decodes a part of a query; what cannot be decoded means itself.

@@ -37,7 +37,7 @@ func TestSignatures(t *testing.T) {
 func TestSignedText(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "", "b=2&a=1": "a=1&b=2", "a": "a=", "a=b=c": "a=b%3Dc", "a=%7e": "a=~", "a=b+c": "a=b%20c", "a=%zz": "a=%25zz",
-		"&&a=1&": "a=1", "a=2&a=1": "a=1&a=2", "a=/": "a=%2F",
+		"&&a=1&": "a=1", "a=2&a=1": "a=1&a=2", "a=/": "a=%2F", "a-b=1&a=2": "a=2&a-b=1", "a1=1&a=2": "a=2&a1=1",
 	} {
 		if got := canonicalQuery(in); got != want {
 			t.Errorf("query %q: %q, want %q", in, got, want)

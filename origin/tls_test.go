@@ -17,12 +17,8 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/net/http2"
 )
 
 // authority signs the certificates of a test.
@@ -234,111 +230,29 @@ func TestCloseNotify(t *testing.T) {
 	}
 }
 
-// TestHTTP2 is chosen by ALPN, and everything holds there too.
-func TestHTTP2(t *testing.T) {
+// TestOwnCloseNotify: an upstream that was given up, and says goodbye to our goodbye, has not ended its body.
+func TestOwnCloseNotify(t *testing.T) {
 	a := newAuthority(t)
 	certificate := a.leaf(t, "origin.test", time.Now().Add(time.Hour))
-	release := make(chan struct{})
-	defer close(release)
-	hang := func(r *http.Request) {
-		select {
-		case <-r.Context().Done():
-		case <-release:
-		}
-	}
-	dial := tlsServer(t, certificate, []string{"h2", "http/1.1"}, func(w http.ResponseWriter, r *http.Request) {
-		switch r.URL.Path {
-		case "/":
-			w.Header().Set("Trailer", "Grpc-Status")
-			body, _ := io.ReadAll(r.Body)
-			io.WriteString(w, strings.Join([]string{r.Proto, r.Host, r.UserAgent(), r.Header.Get("Accept-Encoding"), string(body)}, "|"))
-			w.Header().Set("Grpc-Status", r.Trailer.Get("Sum"))
-		case "/silent":
-			hang(r)
-		case "/hang":
-			w.Write([]byte("abc"))
-			w.(http.Flusher).Flush()
-			hang(r)
-		case "/short":
-			w.Header().Set("Content-Length", "5")
-			w.Write([]byte("abc"))
-		case "/abort":
-			w.Write([]byte("abc"))
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		}
-	})
+	dial := dialTo(listen(t, func(raw net.Conn) {
+		c := tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{certificate}})
+		c.Read(make([]byte, 4096))
+		io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\nhello")
+		io.Copy(io.Discard, c)
+		c.Close()
+	}))
 	c := tlsConfig(a)
-	c.Timeouts.FirstByte, c.Timeouts.Gap = 200*time.Millisecond, 200*time.Millisecond
-	var dials atomic.Int64
+	c.Timeouts.Gap = 50 * time.Millisecond
 	p := newPool(t, c, func(ctx context.Context, network, address string) (net.Conn, error) {
-		dials.Add(1)
-		return dial(ctx, network, address)
+		c, err := dial(ctx, network, address)
+		return late{c}, err
 	})
 	defer p.Close()
-
-	r := newRequest(t, "POST", "/", io.MultiReader(strings.NewReader("abc")))
-	r.Host, r.Trailer = "www.example.com", http.Header{"Sum": {"7"}}
-	response := wantBody(t, p, r, 200, "HTTP/2.0|www.example.com|||abc")
-	if got := response.Trailer.Get("Grpc-Status"); got != "7" {
-		t.Errorf("trailer = %q, want 7", got)
-	}
-	for _, row := range []struct {
-		path, body, errorType string
-		status                int
-		unreachable           bool
-	}{
-		{"/silent", "", typeResponseTimeout, 504, true},
-		{"/hang", "abc", typeReadTimeout, 504, false},
-		{"/short", "abc", typeResponseIncomplete, 502, false},
-		{"/abort", "abc", typeResponseIncomplete, 502, false},
-	} {
-		_, body, err := exchangeOnce(p, newRequest(t, "GET", row.path, nil))
-		failure := wantFailure(t, err, row.errorType, row.status)
-		if body != row.body || failure.Unreachable != row.unreachable {
-			t.Errorf("GET %s: body = %q, unreachable = %t", row.path, body, failure.Unreachable)
-		}
-	}
-	if n := dials.Load(); n != 2 { // before the handshake nobody knows that HTTP/2 needs none apart for bodies
-		t.Errorf("%d connections, want 2", n)
-	}
+	_, _, err := exchangeOnce(p, newRequest(t, "GET", "/", nil))
+	wantFailure(t, err, typeReadTimeout, 504)
 }
 
-// TestResetStream: net/http sends a request again whose HTTP/2 stream was reset with PROTOCOL_ERROR, whatever its method.
-func TestResetStream(t *testing.T) {
-	a := newAuthority(t)
-	config := &tls.Config{Certificates: []tls.Certificate{a.leaf(t, "origin.test", time.Now().Add(time.Hour))}, NextProtos: []string{"h2"}}
-	var requests atomic.Int64
-	addr := listen(t, func(raw net.Conn) {
-		c := tls.Server(raw, config)
-		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
-		framer := http2.NewFramer(c, c)
-		framer.WriteSettings()
-		for {
-			frame, err := framer.ReadFrame()
-			if err != nil {
-				return
-			}
-			switch frame := frame.(type) {
-			case *http2.SettingsFrame:
-				if !frame.IsAck() {
-					framer.WriteSettingsAck()
-				}
-			case *http2.PingFrame:
-				framer.WritePing(true, frame.Data)
-			case *http2.HeadersFrame:
-				requests.Add(1)
-				framer.WriteRSTStream(frame.StreamID, http2.ErrCodeProtocol)
-			}
-		}
-	})
-	c := tlsConfig(a)
-	c.Timeouts.Idle = 50 * time.Millisecond // p.Close may come before net/http is done with the second stream
-	p := newPool(t, c, dialTo(addr))
-	defer p.Close()
-	_, err := p.RoundTrip(newRequest(t, "POST", "/", nil))
-	wantFailure(t, err, typeTerminated, 502)
-	if n := requests.Load(); n != 1 {
-		t.Errorf("the request was sent %d times, want 1", n)
-	}
-}
+// late is a connection that is closed by the other side before this one is done with it.
+type late struct{ net.Conn }
+
+func (late) Close() error { return nil }

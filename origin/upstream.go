@@ -159,6 +159,9 @@ func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBo
 func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 	x.dropInvented(response.Header)
 	x.upstream.pool.rules.conceal(response.Header, x.request.Host)
+	if response.ProtoMajor == 2 && response.ContentLength > 0 && x.method != http.MethodHead {
+		response.Body = &promised{response.Body, response.ContentLength}
+	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		response.Body = &body{ReadCloser: response.Body, x: x}
 		return response, nil

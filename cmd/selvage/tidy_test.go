@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 )
@@ -28,6 +30,8 @@ func TestUntidy(t *testing.T) {
 
 // TestTidy: what is dead does not stay.
 func TestTidy(t *testing.T) {
+	runtime.GC()
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // nobody else collects meanwhile
 	ctx, end := context.WithCancel(context.Background())
 	ended := make(chan error)
 	dead := make([][]byte, 64)
