@@ -94,10 +94,13 @@ func isTarget(target string) bool {
 
 // withoutZone takes the zone off an IPv6 address: it means something on this machine alone (RFC 6874, section 1).
 func withoutZone(host string) string {
-	address, zone, ok := strings.Cut(host, "%")
-	if !ok || !strings.HasPrefix(host, "[") {
+	end := strings.LastIndexByte(host, ']')
+	if end < 0 || host[0] != '[' {
 		return host
 	}
-	_, port, _ := strings.Cut(zone, "]")
-	return address + "]" + port
+	zone := strings.LastIndexByte(host[:end], '%')
+	if zone < 0 {
+		return host
+	}
+	return host[:zone] + host[end:]
 }

@@ -36,6 +36,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		"about the server":  {requestOf("OPTIONS", "a.test", "*", ""), "OPTIONS * HTTP/1.1\r\nHost: a.test\r\n"},
 		"the URL's host":    {requestOf("GET", "", "/", ""), "GET / HTTP/1.1\r\nHost: origin.test\r\n"},
 		"zone":              {requestOf("GET", "[fe80::1%eth0]:80", "/", ""), "GET / HTTP/1.1\r\nHost: [fe80::1]:80\r\n"},
+		"no end of a zone":  {requestOf("GET", "[%", "/", ""), "GET / HTTP/1.1\r\nHost: [%\r\n"},
 		"international":     {requestOf("GET", "bücher.test", "/", ""), "GET / HTTP/1.1\r\nHost: xn--bcher-kva.test\r\n"},
 		"last":              {closing, "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n"},
 		"empty content":     {requestOf("POST", "a.test", "/", ""), "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n"},
