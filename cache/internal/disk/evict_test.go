@@ -218,6 +218,8 @@ func TestReaderKeepsADroppedSegment(t *testing.T) {
 		t.Error("read on a segment dropped a minute ago: no error")
 	}
 	slow.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if got := len(r.leaving); got != 0 {
 		t.Errorf("%d segments are still leaving, want none", got)
 	}
