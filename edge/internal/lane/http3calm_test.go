@@ -59,6 +59,7 @@ func TestHTTP3HalfHeads(t *testing.T) {
 			if got := c.ask(h2Fields()...); got != "200" {
 				t.Errorf("%s: another stream: %s, want 200", row.name, got)
 			}
+			synctest.Wait() // the reset goes out before it is counted
 			if n := r.Stats().Refused["http3-no-request"]; n != 1 {
 				t.Errorf("%s: counted %d, want 1", row.name, n)
 			}
@@ -110,6 +111,7 @@ func TestHTTP3Flood(t *testing.T) {
 		if got := endOf(context.Cause(bad.conn.Context())); got != "end 107" {
 			t.Errorf("%s, want H3_EXCESSIVE_LOAD", got)
 		}
+		synctest.Wait() // the connection ends before that is counted
 		if n := r.Stats().Refused["http3-flood"]; n != 1 {
 			t.Errorf("counted %d, want 1", n)
 		}
@@ -170,6 +172,7 @@ func TestHTTP3Floods(t *testing.T) {
 			if got := endOf(context.Cause(bad.conn.Context())); got != "end 107" {
 				t.Errorf("%s: %s, want H3_EXCESSIVE_LOAD", name, got)
 			}
+			synctest.Wait()
 			if n := r.Stats().Refused["http3-flood"]; n != 1 {
 				t.Errorf("%s: counted %d, want 1", name, n)
 			}
