@@ -55,15 +55,14 @@ func testFullDisk(t *testing.T, binary string) {
 	p := g.startReady(t)
 	v := newVisitors(p, origin, pages)
 	v.sweep(false)
-	if !p.said.holds("no space left on device") {
-		t.Errorf("the program does not say that the disk is full:\n%s", p.said)
-	}
+	p.wantSaid("no space left on device")
 	leave := takeAllSpace(t, filepath.Join(root, "ballast"))
 	v.sweep(false)
 	for n := range 100 {
 		p.purgePage(n)
 	}
-	v.wantNoDiskSoon()
+	v.fillUntilNoDisk()
+	p.wantSaid("no space left on device")
 	leave()
 	p.wantDiskSoon()
 	q := newPage(v.pages)
@@ -127,13 +126,20 @@ func takeAllSpace(t *testing.T, name string) (leave func()) {
 	}
 }
 
+// diskUsable asks the process whether it uses the disk: 1, or 0.
+func (p *process) diskUsable(value int) bool {
+	p.t.Helper()
+	_, metrics := p.ask("/metrics")
+	return strings.Contains(metrics, fmt.Sprintf("\nselvage_disk_usable %d\n", value))
+}
+
 // wantDiskSoon waits until the process says that it uses the disk again.
 func (p *process) wantDiskSoon() {
 	p.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for late := time.After(longEnough); ; {
-		if _, metrics := p.ask("/metrics"); strings.Contains(metrics, "\nselvage_disk_usable 1\n") {
+		if p.diskUsable(1) {
 			return
 		}
 		select {
@@ -183,23 +189,25 @@ func testReadOnly(t *testing.T, binary string) {
 // wantNoDisk reports a process that does not say, in its log and its metrics, that it goes without the disk tier, and why.
 func (p *process) wantNoDisk(why string) {
 	p.t.Helper()
-	if !p.said.holds(why) {
-		p.t.Errorf("the program does not say %q:\n%s", why, p.said)
-	}
-	if _, metrics := p.ask("/metrics"); !strings.Contains(metrics, "\nselvage_disk_usable 0\n") {
-		p.t.Errorf("metrics without selvage_disk_usable 0:\n%s", metrics)
+	p.wantSaid(why)
+	if !p.diskUsable(0) {
+		p.t.Error("the metrics say that the disk is usable")
 	}
 }
 
-// wantNoDiskSoon asks for one page after the other until the disk, which has room for a segment now and then, is left alone.
-func (v *visitors) wantNoDiskSoon() {
+func (p *process) wantSaid(text string) {
+	p.t.Helper()
+	if !p.said.holds(text) {
+		p.t.Errorf("the program does not say %q:\n%s", text, p.said)
+	}
+}
+
+// fillUntilNoDisk asks for one page after the other until the disk, which has room for a segment now and then, is left alone.
+func (v *visitors) fillUntilNoDisk() {
 	v.t.Helper()
-	for n, late := 0, time.Now().Add(longEnough); ; n++ {
-		if _, metrics := v.p.ask("/metrics"); strings.Contains(metrics, "\nselvage_disk_usable 0\n") {
-			return
-		}
+	for n, late := 0, time.Now().Add(longEnough); !v.p.diskUsable(0); n++ {
 		if time.Now().After(late) {
-			v.t.Fatal("metrics without selvage_disk_usable 0")
+			v.t.Fatalf("the disk tier is not left alone:\n%s", v.p.said)
 		}
 		v.ask(visit{number: n % v.pages, flavour: flavours[0]})
 	}

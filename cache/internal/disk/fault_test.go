@@ -147,24 +147,33 @@ func TestFailedSyncDropsTheSegment(t *testing.T) {
 	r.want(again)
 }
 
+// putTen puts ten records of 100,000 bytes, of which the first and the last are in segments of their own.
+func (r *rig) putTen() (first, last Record) {
+	r.tb.Helper()
+	for n := range 10 {
+		rec, body := record(n, 100_000)
+		r.put(rec, body)
+		if n == 0 {
+			first = rec
+		}
+		last = rec
+	}
+	r.sync()
+	return first, last
+}
+
 // A disk without room costs the oldest segment and what was being written, and nothing else stops.
 func TestNoSpaceDropsTheOldestSegment(t *testing.T) {
 	dir, clock, f := t.TempDir(), newClock(), &faulty{}
 	r := loaded(t, dir, withFaults(clock, f))
-	var all []Record
-	for n := range 10 {
-		rec, body := record(n, 100_000)
-		r.put(rec, body)
-		all = append(all, rec)
-	}
-	r.sync()
+	first, last := r.putTen()
 	f.set(only(syscall.ENOSPC, "write"))
 	lost, body := record(50, 1000)
 	r.put(lost, body)
 	r.sync()
 	r.absent(lost.Name)
-	r.absent(all[0].Name)
-	r.want(all[9])
+	r.absent(first.Name)
+	r.want(last)
 	f.set(nil)
 	rec, body := record(51, 1000)
 	r.put(rec, body)
@@ -177,13 +186,7 @@ func TestNoSpaceDropsTheOldestSegment(t *testing.T) {
 func TestADiskKeptFullCostsOneSegment(t *testing.T) {
 	clock, f := newClock(), &faulty{}
 	r := loaded(t, t.TempDir(), withFaults(clock, f))
-	var all []Record
-	for n := range 10 {
-		rec, body := record(n, 100_000)
-		r.put(rec, body)
-		all = append(all, rec)
-	}
-	r.sync()
+	first, last := r.putTen()
 	f.set(only(syscall.ENOSPC, "write"))
 	for n := range 8 {
 		rec, body := record(50+n, 1000)
@@ -193,8 +196,8 @@ func TestADiskKeptFullCostsOneSegment(t *testing.T) {
 			t.Errorf("after %d failures: writes may be tried: %v, want %v", n+1, !want, want)
 		}
 	}
-	r.absent(all[0].Name)
-	r.want(all[9])
+	r.absent(first.Name)
+	r.want(last)
 	f.set(nil)
 	clock.advance(retryPause)
 	rec, body := record(60, 1000)
