@@ -321,13 +321,15 @@ func (s *Store) pump(p *pump) {
 
 // newObject returns an object whose body, of that length, has yet to come: see newBody.
 func (s *Store) newObject(q *Query, m *Meta, length int64) *Object {
-	url := q.PurgeURL()
+	var room [512]byte
+	text := string(q.appendPurgeURL(append(room[:0], q.Key...))) // one piece, for as long as the object
+	key, url := text[:len(q.Key)], text[len(q.Key):]
 	w := &whole{meta: *m, object: Object{
-		Key: q.Key, Hash: q.Hash, Variant: VariantKey(q, m.Vary), Site: q.Site, Host: url[:len(q.Host)], URL: url,
+		Key: key, Hash: q.Hash, Variant: VariantKey(q, m.Vary), Site: q.Site, Host: url[:len(q.Host)], URL: url,
 	}}
 	w.body.begin(length)
 	o := &w.object
-	o.Meta, o.Own = &w.meta, ownOf(&w.meta, &w.body)
+	o.Meta, o.Own, o.room = &w.meta, ownOf(&w.meta, &w.body), &w.set
 	o.checked.Store(m.Epoch)
 	if s.disk != nil {
 		o.fill = disk.NewFill()

@@ -37,13 +37,21 @@ func RenderHead(h http.Header, skip func(name string) bool) Head {
 		}
 	}
 	slices.Sort(names)
-	out := Head{block: make([]byte, 0, size), lines: make([]line, 0, count)}
+	out := newHead(size, count)
 	for _, name := range names {
 		for _, v := range h[name] {
 			out.append(name, v)
 		}
 	}
 	return out
+}
+
+// newHead returns an empty Head with room for so many bytes and lines, in one piece.
+func newHead(size, lines int) Head {
+	const lineBytes = int(unsafe.Sizeof(line{}))
+	room := make([]line, lines+(size+lineBytes-1)/lineBytes+1)
+	block := unsafe.Slice((*byte)(unsafe.Pointer(&room[lines])), size)
+	return Head{block: block[:0], lines: room[:0:lines]}
 }
 
 func (h *Head) append(name, value string) {

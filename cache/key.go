@@ -158,10 +158,16 @@ func appendCookie(key []byte, q *Query, name string) []byte {
 
 // PurgeURL returns what purge selectors match: the key without scheme, variant, route and extra parts.
 func (q *Query) PurgeURL() string {
+	var room [256]byte
+	return string(q.appendPurgeURL(room[:0]))
+}
+
+func (q *Query) appendPurgeURL(dst []byte) []byte {
+	dst = append(append(dst, q.Host...), q.Path...)
 	if q.HasQuery {
-		return q.Host + q.Path + "?" + q.RawQuery
+		dst = append(append(dst, '?'), q.RawQuery...)
 	}
-	return q.Host + q.Path
+	return dst
 }
 
 // Target returns what a response to q with these tags is purged by.

@@ -25,14 +25,17 @@ type Object struct {
 	touched atomic.Int64 // Instant of the last request that counted
 	use     atomic.Pointer[dictionaryUse]
 	cost    int64
-	fill    uint64 // names the body on the disk; 0 without one
+	fill    uint64    // names the body on the disk; 0 without one
+	room    *variants // for the table, if it has not been used; guarded by the table's shard
 }
 
-// whole is an Object with what is made for it alone, in one piece: every piece in memory is one more for the collector to look at.
+// whole is an Object with what is made for it alone, in one piece: every piece in memory is one more for the collector to look at,
+// and what it looks at is seldom in the processor's caches.
 type whole struct {
 	object Object
 	meta   Meta
 	body   Body
+	set    variants
 }
 
 // Verdict says what the purges up to begin say of o: begin is Applied as it was when the request began.

@@ -156,6 +156,7 @@ func TestFillsTogetherAreBounded(t *testing.T) {
 			return reply(200, &trickle{ctx: ctx, steps: []string{"x"}, every: time.Hour}, 128<<10, "Cache-Control: max-age=60"), nil
 		}
 		b.fill(b.query("/a"), nil, false)
+		synctest.Wait()
 		if !b.budget.TryAcquire(firstChunk) { // it has taken room for all of its body
 			t.Fatal("no room beside the first fill")
 		}

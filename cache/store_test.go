@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 )
 
 func TestStoredResponseIsReused(t *testing.T) {
@@ -150,4 +152,53 @@ func TestJumpsOfTheWallClockNeitherExpireNorRevive(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPiecesOfAnObject: the collector looks at each piece of memory that is alive, and each is likely to be far from the last. An
+// Object with its facts and its body's account, its names, its head, its body's bytes, and its entry in the table are five.
+func TestPiecesOfAnObject(t *testing.T) {
+	inBubble(t, noPurges{}, 64<<20, func(t *testing.T, b *bench) {
+		const n = 2000
+		b.origin = func(context.Context, int64, *Meta) (*http.Response, error) {
+			return reply(200, strings.NewReader(strings.Repeat("x", 1000)), 1000, "Cache-Control: max-age=60"), nil
+		}
+		for i := range 100 { // what there is once for all
+			b.get(fmt.Sprintf("/first/%d", i))
+		}
+		before := piecesAlive()
+		for i := range n {
+			b.get(fmt.Sprintf("/%d", i))
+		}
+		pieces := float64(piecesAlive()-before) / n
+		if t.Logf("%.2f pieces for an object", pieces); pieces < 3 || pieces > 7 { // maps grow, and share what they grow by
+			t.Errorf("%.2f pieces of memory for each stored object, want 5 or 6", pieces)
+		}
+	})
+}
+
+func piecesAlive() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapObjects)
+}
+
+// TestAReplacedObjectIsLetGo: what takes its place, under the same name or beside others, does not keep it in memory.
+func TestAReplacedObjectIsLetGo(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+		var old []weak.Pointer[Object]
+		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
+			return reply(200, strings.NewReader("body"), -1, "Cache-Control: max-age=1"), nil
+		}
+		for range 3 {
+			b.get("/a")
+			time.Sleep(2 * time.Second)
+			o, _ := b.look(b.query("/a"))
+			old = append(old, weak.Make(o))
+		}
+		runtime.GC()
+		if old[0].Value() != nil || old[1].Value() != nil || old[2].Value() == nil {
+			t.Errorf("alive: %v, %v, %v; want only the last", old[0].Value() != nil, old[1].Value() != nil, old[2].Value() != nil)
+		}
+	})
 }

@@ -165,16 +165,22 @@ func (s *variants) choose(q *Query) (v variant, name string) {
 // with returns s with v in its place, as the newest, and the objects that had to leave: those stored under another Vary,
 // and the oldest beyond maxVariants.
 func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object) {
-	out = &variants{vary: vary}
-	out.list = out.only[:0]
+	var others []variant
 	if s != nil && slices.Equal(s.vary, vary) {
-		for _, old := range s.list {
-			if old.key != v.key {
-				out.list = append(out.list, old)
-			}
-		}
+		others = s.list
 	} else if s != nil {
 		gone = s.objects()
+	}
+	if slices.ContainsFunc(others, func(old variant) bool { return old.key != v.key }) {
+		out = new(variants)
+	} else {
+		out = v.alone()
+	}
+	out.vary, out.list = vary, out.only[:0]
+	for _, old := range others {
+		if old.key != v.key {
+			out.list = append(out.list, old)
+		}
 	}
 	if n := len(out.list) - (maxVariants - 1); n > 0 {
 		for _, old := range out.list[:n] {
@@ -186,6 +192,18 @@ func (s *variants) with(vary []string, v variant) (out *variants, gone []*Object
 	}
 	out.list = append(out.list, v)
 	return out, gone
+}
+
+// alone returns empty variants for v and no other: those of its object, if nobody has them yet. Whatever else was in them, that
+// object would keep in memory for as long as it is there itself.
+func (v *variant) alone() *variants {
+	o := v.stored
+	if v.filling != nil || o == nil || o.room == nil {
+		return new(variants)
+	}
+	room := o.room
+	o.room = nil
+	return room
 }
 
 // objects returns what is stored.

@@ -20,6 +20,9 @@ func TestTableAgainstModel(t *testing.T) {
 		variant := fmt.Sprint(random.IntN(4))
 		if random.IntN(3) > 0 {
 			o := &Object{Key: key, Hash: hash, Variant: variant, Meta: &Meta{Vary: []string{"X"}}}
+			if random.IntN(2) > 0 {
+				o.room = new(variants)
+			}
 			table.change(hash, key, func(s *variants) *variants {
 				out, _ := s.with(o.Meta.Vary, variant2(s, variant, o))
 				return out
