@@ -27,6 +27,9 @@ type conn struct {
 	buf   []byte
 	ready []byte // checked, not handed up yet: of buf, or of the reader's own bytes within one Read
 
+	asking   asking             // owned by whoever has a link
+	onChange func(uintptr) bool // c.changed
+
 	mu       sync.Mutex // guards the following
 	err      error      // ends the connection once ready is handed up; written by the reader only
 	follower follower
@@ -39,7 +42,7 @@ type conn struct {
 func newConn(c net.Conn, w *wire, upstream string) *conn {
 	n := &conn{Conn: c, upstream: upstream, wire: w, buf: make([]byte, readSize)}
 	if w == nil {
-		n.socket = socketOf(c)
+		n.socket, n.onChange = socketOf(c), n.changed
 	}
 	return n
 }
@@ -166,17 +169,26 @@ func (c *conn) Write(p []byte) (int, error) {
 func (c *conn) writable() (*exchange, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.err != nil {
-		return nil, net.ErrClosed
-	}
-	if c.x != nil && c.x.ctx.Err() != nil {
-		return nil, context.Cause(c.x.ctx)
+	x, err := c.openLocked()
+	if err != nil {
+		return nil, err
 	}
 	if c.unasked && c.kept && hasInput(c.socket) {
 		// The second of two answers to the request before, say. Once ours is sent it would be taken for the answer to that.
 		return nil, net.ErrClosed
 	}
 	c.unasked = false
+	return x, nil
+}
+
+// openLocked returns the exchange in flight, if there is anything to send for it and on.
+func (c *conn) openLocked() (*exchange, error) {
+	if c.err != nil {
+		return nil, net.ErrClosed
+	}
+	if c.x != nil && c.x.ctx.Err() != nil {
+		return nil, context.Cause(c.x.ctx)
+	}
 	return c.x, nil
 }
 

@@ -67,7 +67,7 @@ func (k *link) mayRepeat(x *exchange) bool {
 func (k *link) exchange(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
 	x.gotConn(httptrace.GotConnInfo{Conn: k.conn})
 	unbind := context.AfterFunc(x.ctx, k.cut)
-	response, err := k.ask(r, head, x)
+	response, err := k.answer(r, head, x)
 	if err != nil {
 		unbind()
 		return nil, err
@@ -84,16 +84,25 @@ func (k *link) exchange(r *http.Request, head []byte, x *exchange) (*http.Respon
 // cut ends whatever waits for the connection.
 func (k *link) cut() { k.Close() }
 
-func (k *link) ask(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
-	if _, err := k.Write(head); err != nil {
+func (k *link) answer(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
+	if err := k.send(head, x); err != nil {
 		return nil, err
 	}
-	x.await(forHead)
 	if _, err := k.in.Peek(1); err != nil {
 		return nil, err
 	}
 	x.gotByte()
 	return k.head(r)
+}
+
+// send writes the head of a request.
+func (k *link) send(head []byte, x *exchange) error {
+	if k.kept && k.socket != nil {
+		return k.ask(head)
+	}
+	_, err := k.Write(head)
+	x.await(forHead)
+	return err
 }
 
 // head reads the final head, and tells the caller's trace of those before it. How many there may be is the follower's affair.
