@@ -186,7 +186,7 @@ func TestCodedHitAllocatesNothing(t *testing.T) {
 		r := parsed(t, raw)
 		var w lane.Writer
 		if n := testing.AllocsPerRun(1000, func() {
-			if !e.answerHit(&r, &w) {
+			if e.answerHit(&r, &w) != lane.Answered {
 				t.Fatal("no hit")
 			}
 			w.Gather(w.Buffer()[:0])
@@ -205,7 +205,7 @@ func benchmarkLane(b *testing.B, raw string) {
 	var w lane.Writer
 	b.ReportAllocs()
 	for b.Loop() {
-		if !e.answerHit(&r, &w) {
+		if e.answerHit(&r, &w) != lane.Answered {
 			b.Fatal("no hit")
 		}
 		w.Gather(w.Buffer()[:0])

@@ -20,7 +20,8 @@ type Config struct {
 	// ID is this node's name in Via, CDN-Loop and Cache-Status. Default: "Selvage" in Cache-Status and Via, and a random
 	// token after "selvage-" in CDN-Loop.
 	ID string `yaml:"id"`
-	// FastLane answers hits on the connection itself, below net/http: on or off. Answers are the same either way.
+	// FastLane serves what wants nothing but an answer on the connection itself, without net/http: on or off. Answers are the same
+	// either way.
 	FastLane string `yaml:"fast_lane" enum:"on,off"`
 }
 

@@ -34,13 +34,20 @@ type hit struct {
 var hits = sync.Pool{New: func() any { return new(hit) }}
 
 // answerHit is the lane's Answerer.
-func (e *Edge) answerHit(r *lane.Request, w *lane.Writer) bool {
+func (e *Edge) answerHit(r *lane.Request, w *lane.Writer) lane.Verdict {
+	conf := e.conf.Load()
+	if conf.FastLane == "off" {
+		return lane.Decline
+	}
 	h := hits.Get().(*hit)
-	h.Edge, h.conf, h.r = e, e.conf.Load(), r
-	done := h.conf.FastLane != "off" && h.read() && h.answer(w)
+	h.Edge, h.conf, h.r = e, conf, r
+	verdict := lane.Handle
+	if h.read() && h.answer(w) {
+		verdict = lane.Answered
+	}
 	*h = hit{key: h.key}
 	hits.Put(h)
-	return done
+	return verdict
 }
 
 // read is exchange.read, without the refusals.

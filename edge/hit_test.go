@@ -205,7 +205,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}
 	var w lane.Writer
 	if n := testing.AllocsPerRun(1000, func() {
-		if !e.answerHit(&r, &w) {
+		if e.answerHit(&r, &w) != lane.Answered {
 			t.Fatal("no hit")
 		}
 		w.Gather(w.Buffer()[:0])
@@ -252,7 +252,7 @@ func BenchmarkLaneHit1KB(b *testing.B) {
 	var w lane.Writer
 	b.ReportAllocs()
 	for b.Loop() {
-		if !e.answerHit(&r, &w) {
+		if e.answerHit(&r, &w) != lane.Answered {
 			b.Fatal("no hit")
 		}
 		w.Gather(w.Buffer()[:0])

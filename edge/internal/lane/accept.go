@@ -118,8 +118,8 @@ func peerOf(remote net.Addr) netip.Addr {
 	return netip.Addr{}
 }
 
-// run is the life of an HTTP/1 connection until the first request that the lane does not answer. It has a goroutine of its
-// own from the beginning: the stack of one that has shaken hands is large.
+// run is the life of an HTTP/1 connection until the first request that is for net/http. It has a goroutine of its own from the
+// beginning: the stack of one that has shaken hands is large.
 func (s *Server) run(nc net.Conn) {
 	c := connOf(nc)
 	defer func() {
@@ -128,13 +128,31 @@ func (s *Server) run(nc net.Conn) {
 			_ = nc.Close() // nobody is told
 		}
 	}()
-	if err := c.readHead(); err != nil {
-		_ = nc.Close() // it is over either way
-		return
+	for {
+		err := c.nextHead()
+		if err == nil && c.work.verdict == Decline {
+			break
+		}
+		if err == nil {
+			err = c.serve()
+		}
+		if err != nil {
+			c.abandon(nc)
+			return
+		}
 	}
+	c.accept()
 	if !s.http1.door.hand(nc) {
 		_ = nc.Close() // the server closes
 	}
+}
+
+// abandon closes a connection that is over. TLS does not say so to a client that takes nothing.
+func (c *conn) abandon(nc net.Conn) {
+	if c.work != nil && c.work.out.err != nil {
+		_ = c.link.Close() // nobody is told
+	}
+	_ = nc.Close() // it is over either way
 }
 
 // handshake shakes hands and hands the connection over.

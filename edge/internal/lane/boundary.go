@@ -10,9 +10,17 @@ import (
 
 // The boundary between two requests: a conn waits there, checks the next head, and answers it or clears it for net/http.
 
-// readHead waits for a head that is for net/http and clears it, with its body if that has a length. Requests that can be
-// answered here are, until then.
+// readHead waits for a head that is for net/http and clears it.
 func (c *conn) readHead() error {
+	if err := c.nextHead(); err != nil {
+		return err
+	}
+	c.accept()
+	return nil
+}
+
+// nextHead waits for a head that the Answerer does not answer.
+func (c *conn) nextHead() error {
 	c.rest()
 	c.look()
 	for c.work == nil || !c.work.found() {
@@ -27,7 +35,6 @@ func (c *conn) readHead() error {
 	if f := c.work.fault; f != nil {
 		return c.refuse(f)
 	}
-	c.accept()
 	return nil
 }
 
@@ -37,7 +44,10 @@ func (c *conn) look() {
 	w := c.work
 	for w != nil && !c.last && w.in.len() > 0 && !w.found() && w.out.err == nil {
 		w.whole, w.fault = w.head.scan(w.in.bytes())
-		if !w.found() || w.fault != nil || !c.answer() {
+		if !w.found() || w.fault != nil {
+			return
+		}
+		if w.verdict = c.ask(); w.verdict != Answered {
 			return
 		}
 		c.answered()
@@ -110,7 +120,7 @@ func (c *conn) lost(err error) error {
 	return c.die(io.EOF)
 }
 
-// accept clears the head that has been checked.
+// accept clears the head that has been checked, with its body if that has a length.
 func (c *conn) accept() {
 	h := &c.work.head
 	c.yield()

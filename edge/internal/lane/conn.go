@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -38,6 +39,9 @@ type conn struct {
 	records *records           // of TLS; nil without
 	socket  syscall.RawConn    // nil where there is none
 	onReady func(uintptr) bool // c.ready
+
+	context context.Context // of requests that are served here; nil before the first
+	remote  string          // their RemoteAddr
 
 	joint *Writer // owned by the handler that answers: see Info.WriteRest
 

@@ -81,7 +81,7 @@ func TestSequences(t *testing.T) {
 			raw.WriteString("GET /end HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 			pieces := 1 + rnd.IntN(20000)
 
-			r := newRig(t, various, nil).start(nil)
+			r := newRig(t, various, byNetHTTP).start(nil)
 			got := converse(r.l.dial(), raw.String(), pieces)
 			plain := newMemListener()
 			oracle := &http.Server{Handler: http.HandlerFunc(various)}
@@ -262,7 +262,7 @@ func TestFullStash(t *testing.T) {
 			}
 			_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 		}()
-		synctest.Wait()
+		advance(watchAfter)
 		if sent := sent.Load(); sent > 2*maxStash || sent < maxStash {
 			t.Errorf("%d bytes taken from a client that is not being answered, want about %d", sent, maxStash)
 		}

@@ -165,7 +165,7 @@ func TestStuckReader(t *testing.T) {
 	for _, patience := range []time.Duration{0, time.Minute} {
 		synctest.Test(t, func(t *testing.T) {
 			done := make(chan error, 1)
-			c := newRig(t, writeLarge(done, patience), nil).start(nil).l.dial()
+			c := newRig(t, writeLarge(done, patience), byNetHTTP).start(nil).l.dial()
 			defer c.Close()
 			send(t, c, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 			want := max(patience, 0)

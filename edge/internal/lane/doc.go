@@ -1,21 +1,22 @@
 // Package lane owns everything between the socket and net/http: the accept loop, TLS handshakes, the strict check of every
 // HTTP/1 head, deadlines, and the registry by which connections are bounded, counted and drained.
 //
-// net/http does the rest: it parses what the lane has checked, runs the handler and writes the answer. It reads each
-// HTTP/1 connection through a conn that hands up exactly one message at a time, so that its buffer is empty whenever the
-// next head begins and every head passes the check.
+// A head that wants nothing but an answer, as most do, is served by the lane: at the boundary between two requests it asks an
+// Answerer, which answers from what is at hand, and runs the handler for what that leaves to it, with a reply as its
+// http.ResponseWriter.
 //
-// The boundary between two requests is also the one place where an answer can be given without net/http. There the lane asks
-// an Answerer for every head that wants nothing but an answer. A connection has a goroutine of the lane's until the first
-// request that the Answerer declines; then it is handed to net/http, for good, and is asked at every further boundary within
-// net/http's Read. So hits and misses mix freely, and whoever only ever hits is never seen by net/http.
+// net/http serves the rest: bodies, upgrades, HTTP/1.0. A connection has a goroutine of the lane's until the first such request; then
+// it is handed to net/http, for good, which reads it through a conn that hands up exactly one message at a time, so that its
+// buffer is empty whenever the next head begins and every head passes the check. The Answerer is asked at every further boundary
+// within net/http's Read. So all kinds of requests mix freely, and whoever only ever asks for something is never seen by net/http.
 //
 // The nouns:
 //
 //   - link: the raw connection, beneath TLS. Its write deadline means progress.
 //   - conn: an HTTP/1 connection on top of a link, or of TLS on a link: the state machine that net/http reads through.
 //   - work: what a conn needs while something is under way, and does without while it waits: buffers, the head, the Writer.
-//   - Answerer, Request, Writer: who may answer below net/http, what is asked, and where the answer goes.
+//   - Answerer, Request, Writer: who may answer below the handler, what is asked, and where the answer goes.
+//   - reply: the http.ResponseWriter of a request that the lane serves.
 //   - records: a link as TLS writes to it: the records of one answer leave together.
 //   - quicFront: a UDP socket, and quic-go that reads it. Its connections are http3Conns, with links like all others.
 //   - calmConn: an HTTP/2 connection on top of TLS, which is cut when it floods.

@@ -6,9 +6,18 @@ import "unsafe"
 // requests, for those whose head says that there is nothing else to do than to answer: GET or HEAD of HTTP/1.1 in origin
 // form, without a body, an expectation, an upgrade, or any option of the connection but keep-alive and close.
 //
-// It gives the whole answer with w and returns true; or it returns false with nothing written or counted, and the handler
-// gets the request. The Request and all it gives out hold until it returns.
-type Answerer func(r *Request, w *Writer) bool
+// It gives the whole answer with w and returns Answered, or says with nothing written or counted who is to answer. The Request
+// and all it gives out hold until it returns.
+type Answerer func(r *Request, w *Writer) Verdict
+
+// Verdict is what becomes of a request that wants nothing but an answer.
+type Verdict uint8
+
+const (
+	Decline  Verdict = iota // net/http serves it, and all that follow on its connection which are not Answered
+	Handle                  // the handler answers it, on the connection's own goroutine unless net/http serves the connection
+	Answered                // it has its answer
+)
 
 // Request is a head that has passed the strict check, as the bytes that came.
 type Request struct {
@@ -65,18 +74,18 @@ func lower(c byte) byte {
 	return c
 }
 
-// answer has the Answerer try a whole head. False: it is for net/http.
-func (c *conn) answer() bool {
+// ask has the Answerer try a whole head.
+func (c *conn) ask() Verdict {
 	w, srv := c.work, c.link.srv
 	if srv.cfg.Answer == nil || !w.head.plain() || srv.draining.Load() {
-		return false
+		return Decline
 	}
 	c.engage()
 	w.out.conn = c
 	w.request.read(&c.link.info, &w.head, w.in.bytes())
-	done := srv.cfg.Answer(&w.request, &w.out)
-	c.last = done && w.head.closes
-	return done
+	verdict := srv.cfg.Answer(&w.request, &w.out)
+	c.last = verdict == Answered && w.head.closes
+	return verdict
 }
 
 // read takes the request from the bytes of a head.

@@ -27,12 +27,12 @@ func constant(size int) Answerer {
 	head := fmt.Sprintf("HTTP/1.1 200 OK\r\nDate: Tue, 01 Sep 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n"+
 		"Cache-Control: public, max-age=3600\r\nEtag: \"0123456789\"\r\nAge: 10\r\nContent-Length: %d\r\n\r\n", size)
 	body := []byte(strings.Repeat("x", size))
-	return func(r *Request, w *Writer) bool {
+	return func(r *Request, w *Writer) Verdict {
 		w.Gather(append(w.Buffer(), head...))
 		if r.Method == http.MethodGet {
 			_, _ = w.Write(body)
 		}
-		return true
+		return Answered
 	}
 }
 

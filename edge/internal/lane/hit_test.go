@@ -55,30 +55,41 @@ func probeHandler(w http.ResponseWriter, r *http.Request) {
 }
 
 // probeAnswer answers like probeHandler, in as many pieces as there are lines of 10,000 bytes.
-func probeAnswer(r *Request, w *Writer) bool {
+func probeAnswer(r *Request, w *Writer) Verdict {
 	head, content := probe(r.Method, r.Target, r.Host, "", r.Value)
 	if r.Close {
 		head += "Connection: close\r\n"
 	}
 	w.Gather(fmt.Appendf(w.Buffer(), "HTTP/1.1 200 OK\r\n%s\r\n", head))
 	if r.Method == http.MethodHead {
-		return true
+		return Answered
 	}
 	for piece := range slices.Chunk([]byte(content), 10000) {
 		if _, err := w.Write(piece); err != nil {
-			return true
+			return Answered
 		}
 	}
-	return true
+	return Answered
 }
 
-// probeSome declines targets by their sum.
-func probeSome(r *Request, w *Writer) bool {
+// probeSome has net/http, the handler, or probeAnswer answer, by the sum of the target.
+func probeSome(r *Request, w *Writer) Verdict {
 	sum := 0
 	for _, c := range []byte(r.Target) {
 		sum += int(c)
 	}
-	return sum%3 > 0 && probeAnswer(r, w)
+	if verdict := Verdict(sum % 3); verdict != Answered {
+		return verdict
+	}
+	return probeAnswer(r, w)
+}
+
+// unlessMiss leaves "/miss" to the handler.
+func unlessMiss(r *Request, w *Writer) Verdict {
+	if r.Target == "/miss" {
+		return Handle
+	}
+	return probeAnswer(r, w)
 }
 
 // overEach runs a test over sockets of the kernel, in the clear and with TLS.
@@ -91,12 +102,12 @@ func overEach(t *testing.T, f func(t *testing.T, config *tls.Config)) {
 // count counts what an Answerer answers.
 func count(answer Answerer) (Answerer, *atomic.Int64) {
 	n := new(atomic.Int64)
-	return func(r *Request, w *Writer) bool {
-		if !answer(r, w) {
-			return false
+	return func(r *Request, w *Writer) Verdict {
+		verdict := answer(r, w)
+		if verdict == Answered {
+			n.Add(1)
 		}
-		n.Add(1)
-		return true
+		return verdict
 	}, n
 }
 
@@ -147,7 +158,7 @@ func TestAsked(t *testing.T) {
 // kind, a request that is declined, hits sent ahead while a handler runs, a HEAD, and at last a head that is refused.
 func TestHitsBetween(t *testing.T) {
 	overEach(t, func(t *testing.T, config *tls.Config) {
-		answer, n := count(func(r *Request, w *Writer) bool { return strings.HasPrefix(r.Target, "/hit") && probeAnswer(r, w) })
+		answer, n := count(unlessMiss)
 		address, _ := tcpServer(t, probeHandler, answer, config)
 		c := dialTCP(t, address, config)
 		const host = " HTTP/1.1\r\nHost: a\r\n"
@@ -201,7 +212,7 @@ func TestTheLastAnswer(t *testing.T) {
 	const last = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 	filling := "HTTP/1.1\r\nX: " + strings.Repeat("x", stashMin-len("GET /1 X: \r\n"+last)) + strings.TrimPrefix(last, "HTTP/1.1")
 	overEach(t, func(t *testing.T, config *tls.Config) {
-		answer, n := count(func(r *Request, w *Writer) bool { return r.Target != "/miss" && probeAnswer(r, w) })
+		answer, n := count(unlessMiss)
 		address, _ := tcpServer(t, probeHandler, answer, config)
 		for _, raw := range []string{
 			"GET /1 " + last,
@@ -367,11 +378,11 @@ func TestBrokenAnswer(t *testing.T) {
 			"reset": func(r *Request, _ *Writer) { r.Info.Reset() },
 			"abort": func(_ *Request, w *Writer) { w.Abort() },
 		} {
-			address, s := tcpServer(t, echo, func(r *Request, w *Writer) bool {
+			address, s := tcpServer(t, echo, func(r *Request, w *Writer) Verdict {
 				w.Gather(append(w.Buffer(), "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"...))
 				_, _ = w.Write(bytes.Repeat([]byte("x"), 50000))
 				end(r, w)
-				return true
+				return Answered
 			}, config)
 			c := dialTCP(t, address, config)
 			send(t, c, get+get)
@@ -388,7 +399,7 @@ func TestBrokenAnswer(t *testing.T) {
 // TestAnswererPanics: its connection ends, and no other.
 func TestAnswererPanics(t *testing.T) {
 	overEach(t, func(t *testing.T, config *tls.Config) {
-		address, _ := tcpServer(t, echo, func(r *Request, w *Writer) bool {
+		address, _ := tcpServer(t, echo, func(r *Request, w *Writer) Verdict {
 			if r.Target == "/panic" {
 				panic("a bug")
 			}

@@ -253,13 +253,13 @@ func TestCloseInMidWrite(t *testing.T) {
 			"client": func(_ *Server, c net.Conn) { _ = c.Close() },
 		} {
 			writing, failed := make(chan struct{}), make(chan error)
-			address, s := tcpServer(t, echo, func(r *Request, w *Writer) bool {
+			address, s := tcpServer(t, echo, func(r *Request, w *Writer) Verdict {
 				close(writing)
 				piece := make([]byte, writePiece)
 				for {
 					if _, err := w.Write(piece); err != nil {
 						failed <- err
-						return true
+						return Answered
 					}
 				}
 			}, config)
@@ -289,19 +289,19 @@ func TestStuckReaderOfHit(t *testing.T) {
 			}
 			done, left := make(chan time.Duration, 1), 0
 			r := newRig(t, echo, func(c *Config) {
-				c.Answer = func(r *Request, w *Writer) bool {
+				c.Answer = func(r *Request, w *Writer) Verdict {
 					start := time.Now()
 					piece := bytes.Repeat([]byte("x"), writePiece)
 					for range 4 {
 						n, err := w.Write(piece)
 						if left += n; err != nil {
 							done <- time.Since(start)
-							return true
+							return Answered
 						}
 					}
 					w.flush()
 					done <- time.Since(start)
-					return true
+					return Answered
 				}
 			}).start(config)
 			raw := r.l.dial()

@@ -12,6 +12,9 @@ var joints = sync.Pool{New: func() any { return new(Writer) }}
 // net/http holds: whose buffer of 4 KiB would cut the beginning of it off to leave with the head, and this for the sake of a
 // piece that is already in memory.
 func (i *Info) WriteRest(w http.ResponseWriter, p []byte) (n int, err error) {
+	if here, ok := w.(*reply); ok {
+		return here.writeRest(p)
+	}
 	c := i.http1
 	if c == nil {
 		return w.Write(p)

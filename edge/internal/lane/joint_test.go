@@ -12,15 +12,18 @@ import (
 
 // TestRestIsOneWrite: what net/http holds of an answer leaves together with the rest of it, and all of it leaves.
 func TestRestIsOneWrite(t *testing.T) {
-	for name, config := range map[string]*tls.Config{"plain": nil, "TLS": serverTLS()} {
+	for name, config := range map[string]*tls.Config{"plain": nil, "TLS": serverTLS(), "plain, by net/http": nil, "TLS, by net/http": serverTLS()} {
 		for _, size := range []int{0, 1, 3000, 4096, 10000, 15000, 200000} {
-			body := strings.Repeat("x", size)
+			body, change := strings.Repeat("x", size), func(*Config) {}
+			if strings.Contains(name, "net/http") {
+				change = byNetHTTP
+			}
 			r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Length", strconv.Itoa(size))
 				if n, err := ConnFrom(r.Context()).WriteRest(w, []byte(body)); n != size || err != nil {
 					t.Errorf("%s: WriteRest of %d bytes = %d, %v", name, size, n, err)
 				}
-			}, nil).start(config)
+			}, change).start(config)
 			client, server := memPipe(1 << 20)
 			counter := &writeCounter{server, make(chan int, 1000)}
 			r.l.hand(counter)
@@ -55,6 +58,7 @@ func TestRestOfAnAnswerNobodyTakes(t *testing.T) {
 	failed := make(chan error, 1)
 	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done() // the client has left
+		w.Header().Set("Content-Length", "5")
 		_, err := ConnFrom(r.Context()).WriteRest(w, []byte("hello"))
 		failed <- err
 	}, nil).start(nil)

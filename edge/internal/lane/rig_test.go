@@ -243,7 +243,7 @@ func newRig(t testing.TB, handler http.HandlerFunc, change func(*Config)) *rig {
 	r := &rig{t: t, l: newMemListener(), refusals: make(chan Refusal, 100)}
 	cfg := Config{
 		Limits: testLimits, Timeouts: testTimeouts, Refused: func(f Refusal) { r.refusals <- f },
-		Answer: func(*Request, *Writer) bool { return false }, // the way there and back is the same
+		Answer: func(*Request, *Writer) Verdict { return Handle },
 	}
 	if change != nil {
 		change(&cfg)
@@ -251,6 +251,9 @@ func newRig(t testing.TB, handler http.HandlerFunc, change func(*Config)) *rig {
 	r.Server = NewServer(cfg, handler)
 	return r
 }
+
+// byNetHTTP has net/http serve what the lane could.
+func byNetHTTP(c *Config) { c.Answer = func(*Request, *Writer) Verdict { return Decline } }
 
 // start serves until the end of the test.
 func (r *rig) start(config *tls.Config) *rig {

@@ -7,8 +7,9 @@ import "sync"
 type work struct {
 	in      stash
 	head    head
-	whole   bool   // the head is
-	fault   *fault // of the head
+	whole   bool    // the head is
+	fault   *fault  // of the head
+	verdict Verdict // of the Answerer, on a whole head
 	request Request
 	out     Writer
 }

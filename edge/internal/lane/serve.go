@@ -1,0 +1,103 @@
+package lane
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// A conn serves the requests itself that want nothing but an answer: those that the Answerer does not answer are for the
+// handler, which gets what it would get from net/http. Only that for every request net/http has a goroutine read from the
+// connection while the handler runs, to see the client leave: two system calls, two deadlines and four changes of goroutine.
+// Here one begins to read when the handler has taken watchAfter.
+
+// watchAfter is how long a handler may take before somebody looks whether the client is still there.
+const watchAfter = 50 * time.Millisecond
+
+// serve has the handler answer the request at the head of the stash.
+func (c *conn) serve() error {
+	r, err := c.request()
+	if err != nil {
+		return err
+	}
+	c.yield()
+	c.link.requests.Add(1)
+	c.served = true
+	ctx, cancel := context.WithCancel(c.context)
+	defer cancel()
+	w := newReply(c, r.Method)
+	end := c.watchClient(cancel)
+	err = c.handle(w, r.WithContext(ctx))
+	end()
+	if err == nil {
+		err = w.finish()
+	}
+	c.last = w.closes
+	return err
+}
+
+// heads are readers of the heads that are parsed.
+var heads = sync.Pool{New: func() any { return new(headReader) }}
+
+type headReader struct {
+	bytes.Reader
+	buffer bufio.Reader
+}
+
+// request takes the request from the stash.
+func (c *conn) request() (*http.Request, error) {
+	w, from := c.work, heads.Get().(*headReader)
+	defer heads.Put(from)
+	from.Reset(w.in.bytes()[:w.head.next])
+	from.buffer.Reset(&from.Reader)
+	r, err := http.ReadRequest(&from.buffer)
+	if err != nil {
+		return nil, err // there is none: net/http takes whatever has passed the check
+	}
+	w.in.r += w.head.next
+	if c.context == nil {
+		c.context = context.WithValue(context.Background(), infoKey{}, &c.link.info)
+		c.remote = c.link.info.Remote.String()
+	}
+	r.RemoteAddr, r.TLS = c.remote, c.link.info.TLS
+	return r, nil
+}
+
+// handle runs the handler. If that panics the answer is not whole.
+func (c *conn) handle(w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if p != http.ErrAbortHandler {
+			c.link.srv.cfg.Logger.Error("panic", "remote", c.remote, "error", p, "stack", string(debug.Stack()))
+		}
+		err = http.ErrAbortHandler
+	}()
+	c.link.srv.handler.ServeHTTP(w, r)
+	return nil
+}
+
+// watchClient calls left if the client leaves while the handler takes its time. The function returned ends that; nothing else
+// may be read before.
+func (c *conn) watchClient(left func()) (end func()) {
+	done := make(chan struct{})
+	timer := time.AfterFunc(watchAfter, func() {
+		defer close(done)
+		_ = c.watch() // it is over, whatever ended it
+		left()
+	})
+	return func() {
+		if timer.Stop() {
+			return
+		}
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // an error is that of a closed connection, which ends the watch as well
+		<-done
+		_ = c.SetReadDeadline(time.Time{})
+	}
+}
