@@ -258,6 +258,13 @@ func (x *exchange) expire() {
 // fail ends the exchange. The first failure stays.
 func (x *exchange) fail(f *Failure) { x.cancel(x.complete(f)) }
 
+// hasFailed reports whether there was a failure, which http.Transport may not have noticed: when an answer comes at the same moment,
+// it gives either.
+func (x *exchange) hasFailed() bool {
+	var f *Failure
+	return errors.As(context.Cause(x.ctx), &f)
+}
+
 // end releases what the exchange holds; its answer is over or not wanted any more.
 func (x *exchange) end() {
 	x.gotHead()

@@ -86,6 +86,10 @@ func (u *upstream) run(ctx context.Context) {
 
 func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
 	response, err := u.send(u.outgoing(r, x), x)
+	if err == nil && x.hasFailed() {
+		response.Body.Close()
+		err = context.Canceled
+	}
 	if err != nil {
 		err = x.reason(err)
 		x.judgeError(err)
