@@ -54,10 +54,8 @@ func TestHTTP2(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}
 	})
-	c := tlsConfig(a)
-	c.Timeouts.FirstByte, c.Timeouts.Gap = 200*time.Millisecond, 200*time.Millisecond
 	var dials atomic.Int64
-	p := newPool(t, c, func(ctx context.Context, network, address string) (net.Conn, error) {
+	p := newPool(t, tlsConfig(a), func(ctx context.Context, network, address string) (net.Conn, error) {
 		dials.Add(1)
 		return dial(ctx, network, address)
 	})
@@ -69,17 +67,26 @@ func TestHTTP2(t *testing.T) {
 	if got := response.Trailer.Get("Grpc-Status"); got != "7" {
 		t.Errorf("trailer = %q, want 7", got)
 	}
+	c := tlsConfig(a)
+	c.Timeouts.FirstByte = 100 * time.Millisecond
+	soon := newPool(t, c, dial)
+	defer soon.Close()
+	c = tlsConfig(a)
+	c.Timeouts.Gap = time.Second // what is there comes meanwhile
+	later := newPool(t, c, dial)
+	defer later.Close()
 	for _, row := range []struct {
+		pool                  *Pool
 		path, body, errorType string
 		status                int
 		unreachable           bool
 	}{
-		{"/silent", "", typeResponseTimeout, 504, true},
-		{"/hang", "abc", typeReadTimeout, 504, false},
-		{"/short", "abc", typeResponseIncomplete, 502, false},
-		{"/abort", "abc", typeResponseIncomplete, 502, false},
+		{soon, "/silent", "", typeResponseTimeout, 504, true},
+		{later, "/hang", "abc", typeReadTimeout, 504, false},
+		{p, "/short", "abc", typeResponseIncomplete, 502, false},
+		{p, "/abort", "abc", typeResponseIncomplete, 502, false},
 	} {
-		_, body, err := exchangeOnce(p, newRequest(t, "GET", row.path, nil))
+		_, body, err := exchangeOnce(row.pool, newRequest(t, "GET", row.path, nil))
 		failure := wantFailure(t, err, row.errorType, row.status)
 		if body != row.body || failure.Unreachable != row.unreachable {
 			t.Errorf("GET %s: body = %q, unreachable = %t", row.path, body, failure.Unreachable)
@@ -100,9 +107,7 @@ func TestResetStream(t *testing.T) {
 		t.Run(fmt.Sprint(row.method, " after ", row.well), func(t *testing.T) {
 			a := newAuthority(t)
 			var requests atomic.Int64
-			c := tlsConfig(a)
-			c.Timeouts.Idle = 50 * time.Millisecond // p.Close may come before net/http is done with the second stream
-			p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
+			p := newPool(t, tlsConfig(a), framedServer(t, a, func(f *http2.Framer, stream uint32) {
 				if requests.Add(1) <= row.well {
 					writeHead(f, stream, ":status", "200")
 					f.WriteData(stream, true, []byte("ok"))
@@ -151,7 +156,9 @@ func TestHTTP2Length(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			a := newAuthority(t)
 			c := tlsConfig(a)
-			c.Timeouts.Gap, c.Timeouts.Idle = 100*time.Millisecond, 50*time.Millisecond
+			if row.want == typeReadTimeout {
+				c.Timeouts.Gap = 100 * time.Millisecond
+			}
 			p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
 				writeHead(f, stream, ":status", "200", "content-length", "3")
 				row.send(f, stream)
@@ -176,9 +183,7 @@ func TestHTTP2Length(t *testing.T) {
 func TestHTTP2Interim(t *testing.T) {
 	for n, want := range map[int]string{maxInterim: "", maxInterim + 1: typeProtocol} {
 		a := newAuthority(t)
-		c := tlsConfig(a)
-		c.Timeouts.Idle = 50 * time.Millisecond
-		p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
+		p := newPool(t, tlsConfig(a), framedServer(t, a, func(f *http2.Framer, stream uint32) {
 			for range n {
 				writeHead(f, stream, ":status", "103")
 			}
@@ -204,7 +209,7 @@ func TestHTTP2BodyGoesOn(t *testing.T) {
 		var requests atomic.Int64
 		a := newAuthority(t)
 		c := tlsConfig(a)
-		c.Retry.Attempts, c.Timeouts.Idle = 2, 50*time.Millisecond
+		c.Retry.Attempts = 2
 		p := newPool(t, c, framedServer(t, a, func(f *http2.Framer, stream uint32) {
 			if requests.Add(1) == 2 {
 				writeHead(f, stream, ":status", "206", "etag", `"1"`, "content-length", "2", "content-range", "bytes 1-2/3")
@@ -237,11 +242,13 @@ func writeHead(f *http2.Framer, stream uint32, fields ...string) {
 	f.WriteHeaders(http2.HeadersFrameParam{StreamID: stream, BlockFragment: head.Bytes(), EndHeaders: true})
 }
 
-// framedServer answers every request over HTTP/2 with the frames that answer writes.
+// framedServer answers every request over HTTP/2 with the frames that answer writes. At the end of the test it hangs up: p.Close
+// may come before net/http is done with a stream, and leaves its connection then.
 func framedServer(t *testing.T, a *authority, answer func(f *http2.Framer, stream uint32)) Dialer {
 	t.Helper()
 	config := &tls.Config{Certificates: []tls.Certificate{a.leaf(t, "origin.test", time.Now().Add(time.Hour))}, NextProtos: []string{"h2"}}
 	return dialTo(listen(t, func(raw net.Conn) {
+		defer context.AfterFunc(t.Context(), func() { raw.Close() })()
 		c := tls.Server(raw, config)
 		io.ReadFull(c, make([]byte, len(http2.ClientPreface)))
 		framer := http2.NewFramer(c, c)

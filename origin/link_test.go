@@ -65,6 +65,11 @@ func onSocket(t *testing.T, c Config, test func(p *Pool, accepted *atomic.Int64)
 	running.Wait()
 }
 
+func linksOf(p *Pool) *links { return p.upstreams()[0].transports.Load().links }
+
+// awaitInput waits until what the other end has written, or its end, is here: a kernel takes its time too.
+func awaitInput(k *link) { k.socket.Read(func(uintptr) bool { return hasInput(k.socket) }) }
+
 // A second answer that came while the connection was idle is nobody's, and neither is the connection's end a failure.
 func TestIdleLinkThatIsOver(t *testing.T) {
 	for name, leave := range map[string]func(*peer){
@@ -73,10 +78,11 @@ func TestIdleLinkThatIsOver(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, left := make(chan bool), make(chan bool)
-			onSocket(t, testConfig(), func(p *Pool, accepted *atomic.Int64) {
+			onSocket(t, patientConfig(), func(p *Pool, accepted *atomic.Int64) {
 				wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
 				next <- true
 				<-left
+				awaitInput(linksOf(p).idle[0])
 				wantBody(t, p, newRequest(t, "POST", "/", nil), 200, "ok") // not even one that must not be sent twice
 				if n := accepted.Load(); n != 2 {
 					t.Errorf("%d connections, want 2", n)
@@ -94,7 +100,7 @@ func TestIdleLinkThatIsOver(t *testing.T) {
 }
 
 func TestUpstreamSpeaksFirst(t *testing.T) {
-	onSocket(t, testConfig(), func(p *Pool, _ *atomic.Int64) {
+	onSocket(t, patientConfig(), func(p *Pool, _ *atomic.Int64) {
 		_, _, err := exchangeOnce(p, newRequest(t, "GET", "/", nil))
 		wantFailure(t, err, typeProtocol, 502)
 	}, func(p *peer) { p.write("220 mail.test ready\r\n"); p.hold() })
@@ -103,9 +109,9 @@ func TestUpstreamSpeaksFirst(t *testing.T) {
 // TestIdleLinksAreLookedThrough: neither those that the upstream has closed nor those of long ago are kept.
 func TestIdleLinksAreLookedThrough(t *testing.T) {
 	gone := make(chan bool)
-	c := testConfig()
+	c := patientConfig()
 	onSocket(t, c, func(p *Pool, accepted *atomic.Int64) {
-		links := p.upstreams()[0].transports.Load().links
+		links := linksOf(p)
 		wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
 		if len(links.idle) != 1 {
 			t.Fatalf("%d idle connections after an answer, want 1", len(links.idle))
@@ -116,6 +122,7 @@ func TestIdleLinksAreLookedThrough(t *testing.T) {
 		}
 		gone <- true
 		<-gone
+		awaitInput(links.idle[0])
 		links.lookThrough()
 		if len(links.idle) != 0 {
 			t.Errorf("%d idle connections, want none: the upstream has closed it", len(links.idle))
@@ -137,10 +144,10 @@ func TestIdleLinksAreLookedThrough(t *testing.T) {
 
 // TestLinksAreBounded: of those that become idle together only so many are kept, and none of a pool that is closed.
 func TestLinksAreBounded(t *testing.T) {
-	c := testConfig()
+	c := patientConfig()
 	c.IdleConns = 2
 	onSocket(t, c, func(p *Pool, accepted *atomic.Int64) {
-		links := p.upstreams()[0].transports.Load().links
+		links := linksOf(p)
 		var open []*http.Response
 		for range 4 {
 			response, err := p.RoundTrip(newRequest(t, "GET", "/", nil))

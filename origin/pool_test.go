@@ -159,7 +159,7 @@ func TestOwns(t *testing.T) {
 // TestUnixSocket needs the kernel's.
 func TestUnixSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	c := testConfig()
+	c := patientConfig()
 	c.URLs = []string{"unix:" + path}
 	p := newPool(t, c, nil)
 	defer p.Close()

@@ -102,6 +102,13 @@ func testConfig() Config {
 	return c
 }
 
+// patientConfig is for real sockets: whoever is at their other end may have to wait for a processor.
+func patientConfig() Config {
+	c := testConfig()
+	c.Timeouts.Connect, c.Timeouts.FirstByte, c.Timeouts.Gap = time.Minute, time.Minute, time.Minute
+	return c
+}
+
 // overLinks has pools use links, which a network in memory does not know by itself: see TestOverLinks.
 var overLinks bool
 

@@ -93,7 +93,7 @@ func dialTo(a net.Addr) Dialer {
 }
 
 func tlsConfig(a *authority) Config {
-	c := testConfig()
+	c := patientConfig()
 	c.URLs = []string{"https://origin.test"}
 	c.TLS.CA = a.file
 	return c
@@ -157,7 +157,9 @@ func TestTLSHandshakeFailures(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := tlsConfig(a)
-			c.Timeouts.Connect = 200 * time.Millisecond
+			if row.errorType == typeConnectTimeout {
+				c.Timeouts.Connect = 200 * time.Millisecond
+			}
 			p := newPool(t, c, dialTo(listen(t, row.serve)))
 			_, err := p.RoundTrip(newRequest(t, "GET", "/", nil))
 			if failure := wantFailure(t, err, row.errorType, row.status); !failure.Unreachable {
