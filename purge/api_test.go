@@ -239,7 +239,7 @@ func TestLargestRequest(t *testing.T) {
 	}
 	began := time.Now()
 	d.want(adminSecret, "POST", "/v1/purge?dry_run=true", body, 200, nil)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("took %v", took)
 	}
 }
