@@ -1,6 +1,7 @@
 package tlsmgr
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/http"
 	"strings"
@@ -67,15 +68,27 @@ func TestRenewal(t *testing.T) {
 	issued := e.log.expect("certificate issued", "certificate issued")
 	select {
 	case <-issued:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("no second certificate:\n%s", e.log.take())
 	}
-	leaf, err := e.get(ca, "a.example.com")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := e.status("a.example.com"); s.Until != leaf.NotAfter || !s.Next.Before(s.Until) || s.Error != "" {
+	leaf, s := e.settled(ca, "a.example.com")
+	if s.Until != leaf.NotAfter || !s.Next.Before(s.Until) || s.Error != "" {
 		t.Errorf("status %+v, want the certificate that is served, until %v", s, leaf.NotAfter)
+	}
+}
+
+// settled returns the certificate of a name and what is said of it, with no renewal between the two.
+func (e *edgeNode) settled(ca *acmeca.CA, name string) (*x509.Certificate, Status) {
+	e.t.Helper()
+	for {
+		before := e.status(name)
+		leaf, err := e.get(ca, name)
+		if err != nil {
+			e.t.Fatal(err)
+		}
+		if after := e.status(name); after.Until.Equal(before.Until) {
+			return leaf, after
+		}
 	}
 }
 
@@ -116,7 +129,7 @@ func TestTroubledCA(t *testing.T) {
 				t.Errorf("a handshake meanwhile: %v, want the alert unrecognized_name", err)
 			}
 			s := e.status("a.example.com")
-			if s.Failures != 1 || !strings.Contains(s.Error, tt.says) || time.Until(s.Next) < tt.after-5*time.Second {
+			if s.Failures != 1 || !strings.Contains(s.Error, tt.says) || time.Until(s.Next) < tt.after-30*time.Second {
 				t.Errorf("status %+v, want one failure with %q, and the next attempt after %v", s, tt.says, tt.after)
 			}
 			if said := e.log.take(); !strings.Contains(said, "no certificate") || !strings.Contains(said, tt.says) {
@@ -162,7 +175,7 @@ func TestHangingCA(t *testing.T) {
 	<-asked
 	began := time.Now()
 	e.stop()
-	if took := time.Since(began); took > acmePatience/2 {
+	if took := time.Since(began); took > acmePatience-5*time.Second {
 		t.Errorf("the end took %v", took)
 	}
 }
