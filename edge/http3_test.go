@@ -125,12 +125,12 @@ func TestHTTP3(t *testing.T) {
 			t.Errorf("%s by %s: %s, %v, %v", row.method, row.proto, answer.Status, err, answer.Header)
 		}
 	}
+	stop() // and everything is counted and logged
 	page := httptest.NewRecorder()
 	e.Metrics().ServeHTTP(page, httptest.NewRequest("GET", "/", nil))
 	if want := `selvage_requests_total{cache="hit",code="200",proto="HTTP/3.0",reason="fresh",site="example.com"} 2`; !strings.Contains(page.Body.String(), want) {
 		t.Errorf("metrics without %s", want)
 	}
-	stop() // and everything is logged
 	text, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
