@@ -200,26 +200,30 @@ func TestStuck(t *testing.T) {
 	})
 }
 
-// TestStuckInTheKernel: likewise when the kernel copies; that is also where the deadline of a lull must not be taken for it.
+// TestStuckInTheKernel: likewise when the kernel copies.
 func TestStuckInTheKernel(t *testing.T) {
-	pauses := make(chan struct{})
-	r := serveFor(t, upstreams(t, func(c *net.TCPConn) {
-		c.Write(make([]byte, 2*bufSize)) // begins a transfer
-		for range pauses {
-			c.Write([]byte("x"))
-		}
-		c.ReadFrom(neverEnding{})
-	}), func(c *Config) { c.Idle = 2 * time.Second })
-	c := dial(t, r.address)
-	wantRead(t, c, string(make([]byte, 2*bufSize)))
-	<-time.After(1200 * time.Millisecond) // more than a lull, in real time: no bubble has a kernel
-	pauses <- struct{}{}
-	wantRead(t, c, "x")
-	close(pauses)
-	a := r.wantError(t, reasonIdle)
-	if a.Sent <= 2*bufSize+1 {
+	r := serveFor(t, upstreams(t, func(c *net.TCPConn) { c.ReadFrom(neverEnding{}) }), func(c *Config) { c.Idle = 2 * time.Second })
+	dial(t, r.address)
+	if a := r.wantError(t, reasonIdle); a.Sent <= 2*bufSize {
 		t.Errorf("%d bytes sent, want more", a.Sent)
 	}
+}
+
+// TestLullInTheKernel: there the deadline of a lull must not be taken for idleness.
+func TestLullInTheKernel(t *testing.T) {
+	goOn := make(chan struct{})
+	r := serveFor(t, upstreams(t, func(c *net.TCPConn) {
+		c.Write(make([]byte, 2*bufSize)) // begins a transfer
+		<-goOn
+		c.Write([]byte("x"))
+	}), asItIs)
+	c := dial(t, r.address)
+	wantRead(t, c, string(make([]byte, 2*bufSize)))
+	<-time.After(lull + lull/5) // in real time: no bubble has a kernel
+	close(goOn)
+	wantRead(t, c, "x")
+	c.CloseWrite()
+	r.wantError(t, "")
 }
 
 type neverEnding struct{}

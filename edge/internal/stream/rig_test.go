@@ -91,7 +91,7 @@ func newRig(t testing.TB, pool Pool, change func(c *Config)) *rig {
 	target := &Target{Origin: "test", Pool: pool, Traffic: &r.traffic}
 	c := &Config{
 		Label: "stream", Target: func(string) *Target { return target }, Admits: func(netip.Addr) bool { return true },
-		Hello: 5 * time.Second, Connect: 5 * time.Second, Idle: time.Minute, MaxConns: 100,
+		Hello: time.Minute, Connect: time.Minute, Idle: time.Minute, MaxConns: 100,
 	}
 	change(c)
 	r.Server = NewServer(c, func(a *Account) { r.accounts <- a }, slog.New(slog.DiscardHandler))
