@@ -399,24 +399,23 @@ func TestHitsKeepTheirPlaces(t *testing.T) {
 	})
 }
 
-// TestWaitsOverTCP needs the kernel: there a conn waits without reading.
+// TestWaitsOverTCP needs the kernel: there a conn waits without reading. All wait at once, for as long as a busy machine may
+// take to bring what was sent.
 func TestWaitsOverTCP(t *testing.T) {
 	overEach(t, func(t *testing.T, config *tls.Config) {
-		const patience = 30 * time.Millisecond
-		for _, raw := range []string{get, get + get + get, get + "GET / HT", ""} {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := NewServer(Config{
-				Limits: testLimits, Timeouts: Timeouts{Header: patience, Idle: patience}, Answer: probeAnswer,
-			}, http.HandlerFunc(echo))
-			served := make(chan error, 1)
-			go func() { served <- s.Serve(Listener{Listener: l, TLS: config}) }()
-			start := time.Now() // of the server's wait for a first byte, or before
-			c := dialTCP(t, l.Addr().String(), config)
+		const patience = 2 * time.Second
+		address, s := tcpServer(t, echo, probeAnswer, config)
+		s.Reconfigure(testLimits, Timeouts{Handshake: time.Minute, Header: patience, Idle: patience})
+		sent := []string{get, get + get + get, get + "GET / HT", ""}
+		start := time.Now() // of the server's wait for a first byte, or before
+		var conns []net.Conn
+		for _, raw := range sent {
+			c := dialTCP(t, address, config)
 			send(t, c, raw)
-			got, _ := io.ReadAll(c)
+			conns = append(conns, c)
+		}
+		for i, raw := range sent {
+			got, _ := io.ReadAll(conns[i])
 			if waited := time.Since(start); waited < patience {
 				t.Errorf("%q: ended after %v, want %v at least", raw, waited, patience)
 			}
@@ -425,12 +424,6 @@ func TestWaitsOverTCP(t *testing.T) {
 			}
 			if cut := strings.Contains(string(got), " 408 "); cut != strings.HasSuffix(raw, " HT") {
 				t.Errorf("%q: 408 = %v", raw, cut)
-			}
-			if err := s.Shutdown(t.Context()); err != nil {
-				t.Errorf("Shutdown: %v", err)
-			}
-			if err := <-served; err != nil {
-				t.Errorf("Serve: %v", err)
 			}
 		}
 	})
