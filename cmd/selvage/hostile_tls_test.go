@@ -32,6 +32,9 @@ func TestHostileTLS(t *testing.T) {
 	}
 }
 
+// handshakePatience is how long the program waits for a handshake that does not go on.
+const handshakePatience = longEnough - 10*time.Second
+
 // startTLS starts the program with a certificate of its own and one page, and so many connections at most.
 func startTLS(t *testing.T, binary string, conns int) *process {
 	t.Helper()
@@ -41,11 +44,12 @@ version: 1
 memory: 8MiB
 listeners: [{address: "127.0.0.1:0", tls: {}}]
 limits: {conns: %d}
+timeouts: {handshake: %v}
 log: {format: "off"}
 tls: {state: %q}
 admin: {socket: %q}
 sites: [{hosts: [site.test], tls: {issuer: internal}, routes: [{respond: {body: hello}}]}]
-`, conns, g.cache, g.socket())
+`, conns, handshakePatience, g.cache, g.socket())
 	writeFile(t, g.config(), []byte(text))
 	return g.startReady(t)
 }
@@ -141,7 +145,7 @@ func testTurns(t *testing.T, binary string) {
 		defer c.Close()
 	}
 	took, err := visitTLS(p.address)
-	if err != nil || took > 8*time.Second { // of the ten that a handshake may take
+	if err != nil || took > handshakePatience/2 {
 		t.Errorf("a good client: %v after %v", err, took)
 	}
 }
