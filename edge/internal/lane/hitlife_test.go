@@ -390,6 +390,7 @@ func TestHitsKeepTheirPlaces(t *testing.T) {
 		if got := readStatuses(t, bufio.NewReader(first)); len(got) != 1 {
 			t.Errorf("answers %v for the one that was spared, want one", got)
 		}
+		synctest.Wait() // a client sees the end before it is counted
 		if s := r.Stats(); s.Idle+s.Active != 0 || r.links.evicted != 0 {
 			t.Errorf("stats %+v and %d leaving, want none", s, r.links.evicted)
 		}
