@@ -185,15 +185,15 @@ func testReadOnly(t *testing.T, binary string) {
 	p.healthy()
 }
 
-// wantNoDisk asks for pages until the process says in its metrics that it goes without the disk tier, which it does for a while
+// wantNoDisk asks for more pages until the process says in its metrics that it goes without the disk tier, which it does for a while
 // after a write that failed, and wants the reason in its log.
 func (v *visitors) wantNoDisk(why string) {
 	v.t.Helper()
-	for n, late := v.pages, time.Now().Add(longEnough); !v.p.diskUsable(0); n++ {
+	for late := time.Now().Add(longEnough); !v.p.diskUsable(0); v.pages++ {
 		if time.Now().After(late) {
 			v.t.Fatalf("the disk tier is not left alone:\n%s", v.p.said)
 		}
-		v.ask(visit{number: n, flavour: flavours[0]}) // a new one, which is to be written
+		v.ask(visit{number: v.pages, flavour: flavours[0]}) // a new one, which is to be written
 	}
 	v.p.wantSaid(why)
 }
