@@ -261,6 +261,9 @@ func (x *exchange) fail(f *Failure) { x.cancel(x.complete(f)) }
 // hasFailed reports whether there was a failure, which http.Transport may not have noticed: when an answer comes at the same moment,
 // it gives either.
 func (x *exchange) hasFailed() bool {
+	if x.ctx.Err() == nil {
+		return false
+	}
 	var f *Failure
 	return errors.As(context.Cause(x.ctx), &f)
 }
