@@ -38,6 +38,8 @@ func TestReplies(t *testing.T) {
 		"more than the length":               {fields("Content-Length", "2"), 200, []string{"ok", "more"}, nil},
 		"204":                                {fields("Content-Length", "2"), 204, []string{"no"}, nil},
 		"304 with a length":                  {fields("Content-Length", "2", "Etag", `"a"`), 304, []string{"no"}, nil},
+		"304 with a type":                    {fields("Content-Type", "text/x", "Etag", `"a"`), 304, nil, nil},
+		"a length before an interim head":    {fields("Content-Length", "2"), 103, []string{"ok"}, nil},
 		"a status without a name":            {fields("Content-Length", "0"), 299, nil, nil},
 		"a status over 500":                  {fields("Content-Length", "0"), 599, nil, nil},
 		"a second status":                    {fields("Content-Length", "0"), 404, nil, func(w http.ResponseWriter) { w.WriteHeader(500) }},
