@@ -2,6 +2,7 @@ package lane
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -224,6 +225,34 @@ func TestServedOneAfterTheOther(t *testing.T) {
 				if i%4 == 0 {
 					advance(testTimeouts.Idle - time.Second) // no deadline is left over
 				}
+			}
+		})
+	}
+}
+
+// TestShutdownGivesUpOnWhatIsServed: a handler is told even where nobody reads from the client, who has sent too much ahead or has
+// ended its side behind further requests, and so holds up nothing.
+func TestShutdownGivesUpOnWhatIsServed(t *testing.T) {
+	for name, row := range map[string]struct {
+		ahead string
+		ends  bool
+	}{"a full stash": {repeat(get, maxStash/len(get)+1), false}, "the end behind requests": {get, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil).start(nil)
+			c := r.l.dial()
+			defer c.Close()
+			send(t, c, get)
+			advance(2 * watchAfter)
+			send(t, c, row.ahead)
+			if row.ends {
+				_ = c.CloseWrite()
+			}
+			synctest.Wait()
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err, took := r.Shutdown(ctx), time.Since(begin); err == nil || took != time.Second {
+				t.Errorf("%s: given up after %v, %v; want to after a second", name, took, err)
 			}
 		})
 	}
