@@ -258,6 +258,25 @@ func TestShutdownGivesUpOnWhatIsServed(t *testing.T) {
 	}
 }
 
+// TestShutdownWaitsForNoHandlerForEver: not for one that waits for others, and so not for its client.
+func TestShutdownWaitsForNoHandlerForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { <-release }, nil).start(nil)
+		c := r.l.dial()
+		defer c.Close()
+		send(t, c, get)
+		synctest.Wait()
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err, took := r.Shutdown(ctx), time.Since(begin); err == nil || took != time.Second {
+			t.Errorf("given up after %v, %v; want to after a second", took, err)
+		}
+	})
+}
+
 // TestHandlerPanicsHere: its connection ends, and no other; what it has written is not taken for whole.
 func TestHandlerPanicsHere(t *testing.T) {
 	for _, gone := range []any{"a bug", http.ErrAbortHandler} {

@@ -214,8 +214,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.drain(ctx)
 	goaway.Wait()
-	// Only now: a request that came meanwhile may have been net/http's.
-	s.lanes.Wait()
+	// Only now: a request that came meanwhile may have been net/http's. Handlers whose connections were given up on are not waited for,
+	// here or there: they may be waiting for what is stopped next.
+	if ctx.Err() == nil {
+		s.lanes.Wait()
+	}
 	s.http1.close()
 	s.closeQUIC()
 	if !inTime() {
