@@ -69,6 +69,9 @@ func limitMemory() int64 {
 	return min(debug.SetMemoryLimit(-1), installedMemory(root))
 }
 
+// memoryIsLimited reports whether the runtime keeps to a limit.
+func memoryIsLimited() bool { return debug.SetMemoryLimit(-1) < math.MaxInt64 }
+
 // goMemoryLimit is what the Go runtime may use of a cgroup's limit: the rest is for what it does not count, such as socket
 // buffers and page cache.
 func goMemoryLimit(cgroup int64) int64 { return cgroup / 10 * 9 }

@@ -208,7 +208,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	g.Go(func() error { return n.store.Sweep(serving, n.journal.Changed()) })
 	g.Go(func() error { return n.certs.Run(alive) })
 	g.Go(func() error { return n.admin.Run(alive) })
-	g.Go(func() error { return tidy(alive) })
+	g.Go(func() error { return tidy(alive, ballastFor(n.file, memoryIsLimited())) })
 	g.Go(func() error {
 		n.obey(alive, signals, func() {
 			n.purges.Stop()

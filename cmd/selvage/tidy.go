@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -15,6 +16,16 @@ const (
 	calm      = 1 << 20  // bytes allocated in that time
 	worthIt   = 16 << 20 // bytes; and a quarter of what is alive
 )
+
+// ballastFor returns how much the collector is to believe alive beside what is: of a node with little in its cache that is so little
+// that it would collect every few hundred handshakes, which is a twentieth of their cost. It stays within the room that the
+// memory tier will take once it is full, and that of a memory limit is not for promises.
+func ballastFor(f *File, limited bool) int64 {
+	if limited {
+		return 0
+	}
+	return min(f.Memory/4, 48<<20)
+}
 
 // heapState is what the runtime says of its memory, in bytes.
 type heapState struct {
@@ -45,8 +56,11 @@ func (s heapState) isUntidy(before heapState) bool {
 	return s.allocated-before.allocated < calm && waste >= worthIt && waste >= int64(s.live/4)
 }
 
-// tidy gives memory back in calm moments until ctx ends.
-func tidy(ctx context.Context) error {
+// tidy gives memory back in calm moments until ctx ends, and holds as much ballast: memory that nobody touches, and that therefore
+// takes none.
+func tidy(ctx context.Context, ballast int64) error {
+	held := make([]byte, ballast)
+	defer runtime.KeepAlive(held)
 	turn := time.NewTicker(tidyEvery)
 	defer turn.Stop()
 	for before := heap(); ; {
