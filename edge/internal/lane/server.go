@@ -218,6 +218,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	// here or there: they may be waiting for what is stopped next.
 	if ctx.Err() == nil {
 		s.lanes.Wait()
+	} else {
+		s.giveUp() // or who exits next might be first
 	}
 	s.http1.close()
 	s.closeQUIC()
