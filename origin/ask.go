@@ -37,7 +37,10 @@ func (c *conn) ask(head []byte) error {
 	case !a.asked:
 		return a.err
 	case a.sent < len(head) && a.err == nil:
-		_, err = c.Conn.Write(head[a.sent:])
+		n, err := c.Conn.Write(head[a.sent:])
+		if n > 0 {
+			x.wrote()
+		}
 		x.await(forHead)
 		return err
 	}

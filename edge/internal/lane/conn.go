@@ -199,7 +199,8 @@ func (c *conn) watch() error {
 	return c.block()
 }
 
-// block waits, without reading, until the read deadline passes or the connection is closed.
+// block waits, without reading, until the read deadline passes, the connection is closed, or the server gives up on all there are:
+// it closes the links beneath, of which nothing but a Read would tell.
 func (c *conn) block() error {
 	for !c.closed.Load() {
 		c.mu.Lock()
@@ -216,6 +217,8 @@ func (c *conn) block() error {
 		select {
 		case <-c.wake:
 		case <-timer:
+		case <-c.link.srv.over:
+			return net.ErrClosed
 		}
 	}
 	return net.ErrClosed

@@ -34,15 +34,14 @@ func (w *reply) WriteHeader(status int) {
 	switch {
 	case w.status != 0:
 	case status < 200:
-		w.header.Del("Content-Length")
-		w.gatherHead(status)
+		w.gatherHead(status, notInterim)
 		w.end()
 		_ = w.out.flush() // who writes the answer sees it
 	default:
 		w.status = status
 		w.closes = w.closes || strings.EqualFold(w.header.Get("Connection"), "close")
 		w.frame()
-		w.gatherHead(status)
+		w.gatherHead(status, notFinal)
 		w.gatherOwn()
 		w.end()
 	}
@@ -50,6 +49,9 @@ func (w *reply) WriteHeader(status int) {
 
 // frame decides where the body ends (RFC 9112, section 6.3).
 func (w *reply) frame() {
+	if w.status == http.StatusNotModified { // RFC 9110, section 15.4.5
+		w.header.Del("Content-Type")
+	}
 	if !bodyAllowed(w.status) {
 		w.header.Del("Content-Length")
 		return
@@ -64,17 +66,21 @@ func (w *reply) frame() {
 	w.left, w.chunked = int64(length), err != nil
 }
 
-// gatherHead gathers status line and fields. Line ends and fields that are none are net/http's to mend.
-func (w *reply) gatherHead(status int) {
-	w.header.Del("Connection")
-	w.header.Del("Transfer-Encoding")
+// Fields that are not the handler's to send. What it says with them before an interim head is about the final one.
+var (
+	notFinal   = map[string]bool{"Connection": true, "Transfer-Encoding": true}
+	notInterim = map[string]bool{"Connection": true, "Transfer-Encoding": true, "Content-Length": true}
+)
+
+// gatherHead gathers status line and fields but some. Line ends and fields that are none are net/http's to mend.
+func (w *reply) gatherHead(status int, but map[string]bool) {
 	text := http.StatusText(status)
 	if text == "" {
 		text = "status code " + strconv.Itoa(status)
 	}
 	b := strconv.AppendInt(append(w.out.Buffer(), "HTTP/1.1 "...), int64(status), 10)
 	w.out.Gather(append(append(append(b, ' '), text...), "\r\n"...))
-	_ = w.header.Write(gatherer{w.out}) // it has no error
+	_ = w.header.WriteSubset(gatherer{w.out}, but) // it has no error
 }
 
 // gatherOwn gathers the fields that are the connection's to send.

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -38,6 +39,8 @@ func TestReplies(t *testing.T) {
 		"more than the length":               {fields("Content-Length", "2"), 200, []string{"ok", "more"}, nil},
 		"204":                                {fields("Content-Length", "2"), 204, []string{"no"}, nil},
 		"304 with a length":                  {fields("Content-Length", "2", "Etag", `"a"`), 304, []string{"no"}, nil},
+		"304 with a type":                    {fields("Content-Type", "text/x", "Etag", `"a"`), 304, nil, nil},
+		"a length before an interim head":    {fields("Content-Length", "2"), 103, []string{"ok"}, nil},
 		"a status without a name":            {fields("Content-Length", "0"), 299, nil, nil},
 		"a status over 500":                  {fields("Content-Length", "0"), 599, nil, nil},
 		"a second status":                    {fields("Content-Length", "0"), 404, nil, func(w http.ResponseWriter) { w.WriteHeader(500) }},
@@ -225,6 +228,53 @@ func TestServedOneAfterTheOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestShutdownGivesUpOnWhatIsServed: a handler is told even where nobody reads from the client, who has sent too much ahead or has
+// ended its side behind further requests, and so holds up nothing.
+func TestShutdownGivesUpOnWhatIsServed(t *testing.T) {
+	for name, row := range map[string]struct {
+		ahead string
+		ends  bool
+	}{"a full stash": {repeat(get, maxStash/len(get)+1), false}, "the end behind requests": {get, true}} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil).start(nil)
+			c := r.l.dial()
+			defer c.Close()
+			send(t, c, get)
+			advance(2 * watchAfter)
+			send(t, c, row.ahead)
+			if row.ends {
+				_ = c.CloseWrite()
+			}
+			synctest.Wait()
+			begin := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err, took := r.Shutdown(ctx), time.Since(begin); err == nil || took != time.Second {
+				t.Errorf("%s: given up after %v, %v; want to after a second", name, took, err)
+			}
+		})
+	}
+}
+
+// TestShutdownWaitsForNoHandlerForEver: not for one that waits for others, and so not for its client.
+func TestShutdownWaitsForNoHandlerForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		defer close(release)
+		r := newRig(t, func(http.ResponseWriter, *http.Request) { <-release }, nil).start(nil)
+		c := r.l.dial()
+		defer c.Close()
+		send(t, c, get)
+		synctest.Wait()
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err, took := r.Shutdown(ctx), time.Since(begin); err == nil || took != time.Second {
+			t.Errorf("given up after %v, %v; want to after a second", took, err)
+		}
+	})
 }
 
 // TestHandlerPanicsHere: its connection ends, and no other; what it has written is not taken for whole.

@@ -58,6 +58,8 @@ type Server struct {
 	links   *registry
 	grudges grudges
 	done    chan struct{} // closed when Shutdown begins
+	over    chan struct{} // closed when it gives up on what is left
+	gaveUp  sync.Once     // closes over
 	next    chan func()   // handshakes, for goroutines that rest
 	resting atomic.Int32  // goroutines that wait for next
 
@@ -90,7 +92,7 @@ func NewServer(cfg Config, handler http.Handler) *Server {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		cfg: cfg, handler: handler, epoch: time.Now(), lookAgain: lookAgain, done: make(chan struct{}),
+		cfg: cfg, handler: handler, epoch: time.Now(), lookAgain: lookAgain, done: make(chan struct{}), over: make(chan struct{}),
 		next: make(chan func()), links: newRegistry(maxConns(cfg.Limits)),
 		listeners: make(map[*net.Listener]struct{}),
 		counts:    make(map[string]uint64),
@@ -200,7 +202,7 @@ func (s *Server) Reconfigure(l Limits, t Timeouts) {
 // HTTP/2 after GOAWAY, for which HTTP/3 has no door: see serveStreams), and returns when none is left. Hijacked connections count
 // too. When ctx ends it closes what is left and returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
-	giveUp := context.AfterFunc(ctx, s.links.drop)
+	inTime := context.AfterFunc(ctx, s.giveUp)
 	s.stopAccepting()
 	s.links.hasten(time.Now().Add(idleGrace))
 	s.hands.Wait() // they have been hastened too
@@ -212,14 +214,25 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.drain(ctx)
 	goaway.Wait()
-	// Only now: a request that came meanwhile may have been net/http's.
-	s.lanes.Wait()
+	// Only now: a request that came meanwhile may have been net/http's. Handlers whose connections were given up on are not waited for,
+	// here or there: they may be waiting for what is stopped next.
+	if ctx.Err() == nil {
+		s.lanes.Wait()
+	} else {
+		s.giveUp() // or who exits next might be first
+	}
 	s.http1.close()
 	s.closeQUIC()
-	if !giveUp() {
+	if !inTime() {
 		return ctx.Err()
 	}
 	return nil
+}
+
+// giveUp closes what is left.
+func (s *Server) giveUp() {
+	s.gaveUp.Do(func() { close(s.over) })
+	s.links.drop()
 }
 
 // stopAccepting ends the accept loops.
