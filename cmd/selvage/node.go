@@ -191,6 +191,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	alive, end := context.WithCancel(context.Background())
 	n.log.Info("serving", "version", thisBuild().Version, "listeners", textOf(n.edge.Addrs()), "streams", textOf(n.edge.StreamAddrs()),
 		"memory", formatSize(n.file.Memory), "memory_limit", formatSize(n.machine.memoryLimit))
+	ballast := ballastFor(n.file, memoryIsLimited())
 	n.runPools(n.pools, nil)
 	n.tell(daemon.SdNotifyReady) // connections wait in the sockets already
 	var g errgroup.Group
@@ -208,7 +209,7 @@ func (n *node) run(signals <-chan os.Signal) error {
 	g.Go(func() error { return n.store.Sweep(serving, n.journal.Changed()) })
 	g.Go(func() error { return n.certs.Run(alive) })
 	g.Go(func() error { return n.admin.Run(alive) })
-	g.Go(func() error { return tidy(alive, ballastFor(n.file, memoryIsLimited())) })
+	g.Go(func() error { return tidy(alive, ballast) })
 	g.Go(func() error {
 		n.obey(alive, signals, func() {
 			n.purges.Stop()

@@ -42,6 +42,7 @@ type CA struct {
 	serving  sync.WaitGroup
 	requests atomic.Int64
 	orders   atomic.Int64
+	accounts sync.Mutex // held by whoever opens one
 
 	mu      sync.Mutex
 	instead http.HandlerFunc // guarded by mu; answers in place of the CA, unless nil
@@ -109,8 +110,12 @@ func (c *CA) counting(next http.Handler) http.Handler {
 			instead(w, r)
 			return
 		}
-		if strings.HasPrefix(r.URL.Path, "/order-plz") {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/order-plz"):
 			c.orders.Add(1)
+		case strings.HasPrefix(r.URL.Path, "/sign-me-up"): // two at once that find the same account would race in pebble
+			c.accounts.Lock()
+			defer c.accounts.Unlock()
 		}
 		next.ServeHTTP(w, r)
 	})
