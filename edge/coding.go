@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"selvage/cache"
+	"selvage/edge/internal/lane"
 	"selvage/encode"
 )
 
@@ -52,7 +53,7 @@ func forOrigin(h http.Header) {
 // recode decides whether an answer that is not stored is encoded on its way, and makes its fields say so. For what has a body
 // there is room for the encoder then, which streamCoded gives back.
 func (x *exchange) recode(h http.Header, resp *http.Response) encode.Coding {
-	if !bodyAllowed(resp.StatusCode) || len(resp.Trailer) > 0 {
+	if !lane.BodyAllowed(resp.StatusCode) || len(resp.Trailer) > 0 {
 		return encode.Identity
 	}
 	coding, varies := x.route.policy.Codings.ForOnce(&x.q, resp.StatusCode, h, resp.ContentLength)

@@ -132,7 +132,7 @@ func (h *hit) answer(w *lane.Writer) bool {
 	}
 	defer o.Done()
 	d := cache.Decide(&h.q, h.route.policy, cache.Found{Meta: o.Meta}, h.start.Mono)
-	if d.Outcome != cache.Hit || h.fields.doubt || !bodyAllowed(o.Meta.Status) || o.Meta.Status >= len(statusLines) {
+	if d.Outcome != cache.Hit || h.fields.doubt || !lane.BodyAllowed(o.Meta.Status) || o.Meta.Status >= len(statusLines) {
 		return false
 	}
 	h.decided(d)

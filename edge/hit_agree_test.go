@@ -52,7 +52,7 @@ func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	status := []int{200, 200, 200, 200, 203, 299, 301, 308, 404, 410, 501, 204}[dice.IntN(12)]
 	size := []int{0, 1, 1000, 5000, 20_000, 70_000, 300_000}[dice.IntN(7)]
-	if !bodyAllowed(status) {
+	if !lane.BodyAllowed(status) {
 		size = 0
 	}
 	return response(status, strings.NewReader(strings.Repeat("0123456789", size/10+1)[:size]), int64(size), fields...), nil

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"selvage/cache"
+	"selvage/edge/internal/lane"
 	"selvage/encode"
 	"selvage/origin"
 )
@@ -192,7 +193,7 @@ func (x *exchange) stream(h http.Header, resp *http.Response) {
 		return
 	}
 	x.res.Coding = h.Get("Content-Encoding")
-	if resp.ContentLength >= 0 && bodyAllowed(resp.StatusCode) {
+	if resp.ContentLength >= 0 && lane.BodyAllowed(resp.StatusCode) {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
 	for name := range resp.Trailer {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"selvage/cache"
+	"selvage/edge/internal/lane"
 )
 
 // farAhead is how far behind the fill a range may begin and still be waited for.
@@ -31,7 +32,7 @@ func (x *exchange) respond(o *cache.Object) {
 		return
 	}
 	l := x.copyHead(m, c, c.ETag)
-	if c.Body != nil && bodyAllowed(m.Status) {
+	if c.Body != nil && lane.BodyAllowed(m.Status) {
 		if length, known := c.Body.Length(); known {
 			l.set("Content-Length", strconv.FormatInt(length, 10))
 		}
@@ -237,9 +238,4 @@ func contentRange(s cache.Span, total int64) string {
 	b := strconv.AppendInt(append(buf[:0], "bytes "...), s.Start, 10)
 	b = strconv.AppendInt(append(b, '-'), s.End-1, 10)
 	return string(strconv.AppendInt(append(b, '/'), total, 10))
-}
-
-// bodyAllowed reports whether an answer with that status has content, and so a Content-Length.
-func bodyAllowed(status int) bool {
-	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }

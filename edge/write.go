@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"selvage/edge/internal/lane"
 )
 
 // piece is the most that is written at once.
@@ -123,5 +125,5 @@ func (x *exchange) flush() { http.NewResponseController(x.w).Flush() }
 var buffers = newBufferPool(32 << 10)
 
 func hasBody(method string, status int) bool {
-	return method != http.MethodHead && status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
+	return method != http.MethodHead && lane.BodyAllowed(status)
 }

@@ -8,9 +8,9 @@ import (
 // joints are the Writers of handlers' answers.
 var joints = sync.Pool{New: func() any { return new(Writer) }}
 
-// WriteRest writes the rest of an answer, or as much of it as there is, and flushes. Over HTTP/1 it leaves in one write with what
-// net/http holds: whose buffer of 4 KiB would cut the beginning of it off to leave with the head, and this for the sake of a
-// piece that is already in memory.
+// WriteRest writes the rest of an answer, or as much of it as there is, and flushes, unless a last chunk is to leave with it. Over
+// HTTP/1 it leaves in one write with what net/http holds: whose buffer of 4 KiB would cut the beginning of it off to leave with the
+// head, and this for the sake of a piece that is already in memory.
 func (i *Info) WriteRest(w http.ResponseWriter, p []byte) (n int, err error) {
 	if here, ok := w.(*reply); ok {
 		return here.writeRest(p)

@@ -10,7 +10,6 @@ import (
 // reply is the http.ResponseWriter of a request that a conn serves. It frames an answer as net/http does, with these differences:
 // it never guesses a Content-Type, a body of unknown length is chunked however short it is, and Connection says nothing but close.
 type reply struct {
-	conn   *conn
 	out    *Writer
 	header http.Header
 	method string
@@ -22,7 +21,7 @@ type reply struct {
 }
 
 func newReply(c *conn, method string) *reply {
-	w := &reply{conn: c, out: &c.work.out, header: make(http.Header), method: method, closes: c.work.head.closes}
+	w := &reply{out: &c.work.out, header: make(http.Header), method: method, closes: c.work.head.closes}
 	w.out.conn = c
 	return w
 }
@@ -52,7 +51,7 @@ func (w *reply) frame() {
 	if w.status == http.StatusNotModified { // RFC 9110, section 15.4.5
 		w.header.Del("Content-Type")
 	}
-	if !bodyAllowed(w.status) {
+	if !BodyAllowed(w.status) {
 		w.header.Del("Content-Length")
 		return
 	}
@@ -117,7 +116,7 @@ func (g gatherer) WriteString(s string) (int, error) {
 func (w *reply) Write(p []byte) (int, error) {
 	w.begin()
 	switch {
-	case !bodyAllowed(w.status):
+	case !BodyAllowed(w.status):
 		return 0, http.ErrBodyNotAllowed
 	case w.method == http.MethodHead:
 		return len(p), nil
@@ -199,7 +198,7 @@ func (w *reply) gatherTrailers() {
 	_ = trailers.Write(gatherer{w.out}) // it has no error
 }
 
-// bodyAllowed reports whether an answer with that status may have content.
-func bodyAllowed(status int) bool {
+// BodyAllowed reports whether an answer with that status may have content, and so a Content-Length (RFC 9110, section 6.4.1).
+func BodyAllowed(status int) bool {
 	return status >= 200 && status != http.StatusNoContent && status != http.StatusNotModified
 }
