@@ -25,7 +25,7 @@ type Request struct {
 	Method string // GET or HEAD
 	Target string // in origin form
 	Host   string
-	Close  bool // the connection ends with the answer, which has to say so (RFC 9112, section 9.6)
+	Close  bool // the connection ends with the answer, which has to say so (RFC 9112, section 9.6): see AppendEnd
 
 	head   []byte
 	fields []fieldSpan
@@ -52,6 +52,12 @@ func (r *Request) Value(name string, i int) (string, bool) {
 		i--
 	}
 	return "", false
+}
+
+// AppendEnd appends the fields that say where an answer and its connection end, which has so many bytes of content or would have
+// for GET, and ends its head.
+func (r *Request) AppendEnd(dst []byte, status int, length int64) []byte {
+	return appendEnd(appendLength(dst, status, length), false, r.Close)
 }
 
 // sameName compares field names without regard to letter case.

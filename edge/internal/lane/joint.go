@@ -12,7 +12,7 @@ var joints = sync.Pool{New: func() any { return new(Writer) }}
 // HTTP/1 it leaves in one write with what net/http holds: whose buffer of 4 KiB would cut the beginning of it off to leave with the
 // head, and this for the sake of a piece that is already in memory.
 func (i *Info) WriteRest(w http.ResponseWriter, p []byte) (n int, err error) {
-	if here, ok := w.(*reply); ok {
+	if here, ok := w.(*Reply); ok {
 		return here.writeRest(p)
 	}
 	c := i.http1

@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// reply is the http.ResponseWriter of a request that a conn serves. It frames an answer as net/http does, with these differences:
+// Reply is the http.ResponseWriter of a request that a conn serves. It frames an answer as net/http does, with these differences:
 // it never guesses a Content-Type, a body of unknown length is chunked however short it is, and Connection says nothing but close.
-type reply struct {
+//
+// A final head that is there in the form of a message is given with Buffer and Gather, in place of Header and WriteHeader.
+type Reply struct {
 	out    *Writer
-	header http.Header
+	header http.Header // nil as long as nobody wants it
 	method string
 
 	status  int   // of the final head; 0 before it
@@ -20,16 +22,22 @@ type reply struct {
 	closes  bool // the connection ends with the answer
 }
 
-func newReply(c *conn, method string) *reply {
-	w := &reply{out: &c.work.out, header: make(http.Header), method: method, closes: c.work.head.closes}
+func newReply(c *conn, method string) *Reply {
+	w := &Reply{out: &c.work.out, method: method, closes: c.work.head.closes}
 	w.out.conn = c
 	return w
 }
 
-func (w *reply) Header() http.Header { return w.header }
+// Header returns the map of the fields to come.
+func (w *Reply) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
 
 // WriteHeader gives the final head, or an interim one, which leaves at once. What comes after the final one is ignored.
-func (w *reply) WriteHeader(status int) {
+func (w *Reply) WriteHeader(status int) {
 	switch {
 	case w.status != 0:
 	case status < 200:
@@ -37,32 +45,42 @@ func (w *reply) WriteHeader(status int) {
 		w.end()
 		_ = w.out.flush() // who writes the answer sees it
 	default:
-		w.status = status
 		w.closes = w.closes || strings.EqualFold(w.header.Get("Connection"), "close")
-		w.frame()
+		w.frame(status, w.takeLength(status))
 		w.gatherHead(status, notFinal)
 		w.gatherOwn()
-		w.end()
 	}
 }
 
-// frame decides where the body ends (RFC 9112, section 6.3).
-func (w *reply) frame() {
-	if w.status == http.StatusNotModified { // RFC 9110, section 15.4.5
+// takeLength returns the Content-Length that was given, or -1. What the answer may not have is dropped.
+func (w *Reply) takeLength(status int) int64 {
+	if status == http.StatusNotModified { // RFC 9110, section 15.4.5
 		w.header.Del("Content-Type")
 	}
-	if !BodyAllowed(w.status) {
-		w.header.Del("Content-Length")
-		return
-	}
 	length, err := strconv.ParseUint(w.header.Get("Content-Length"), 10, 63)
-	if err != nil {
+	if err != nil || !BodyAllowed(status) {
 		w.header.Del("Content-Length")
+		return -1
 	}
-	if w.method == http.MethodHead {
-		return
+	return int64(length)
+}
+
+// frame decides where the body ends (RFC 9112, section 6.3): after length bytes, of which -1 is unknown.
+func (w *Reply) frame(status int, length int64) {
+	w.status = status
+	if w.method != http.MethodHead && BodyAllowed(status) {
+		w.left, w.chunked = max(length, 0), length < 0
 	}
-	w.left, w.chunked = int64(length), err != nil
+}
+
+// Buffer returns what is gathered, for a final head to be appended to.
+func (w *Reply) Buffer() []byte { return w.out.Buffer() }
+
+// Gather takes what Buffer returned with status line and field lines at its end, Date among them, each as it is to be sent. What
+// says where the body ends is w's to add: after length bytes, of which -1 is unknown. The fields in Header are not sent.
+func (w *Reply) Gather(b []byte, status int, length int64) {
+	w.frame(status, length)
+	w.out.Gather(appendEnd(appendLength(b, status, length), w.chunked, w.closes))
 }
 
 // Fields that are not the handler's to send. What it says with them before an interim head is about the final one.
@@ -72,7 +90,7 @@ var (
 )
 
 // gatherHead gathers status line and fields but some. Line ends and fields that are none are net/http's to mend.
-func (w *reply) gatherHead(status int, but map[string]bool) {
+func (w *Reply) gatherHead(status int, but map[string]bool) {
 	text := http.StatusText(status)
 	if text == "" {
 		text = "status code " + strconv.Itoa(status)
@@ -82,23 +100,36 @@ func (w *reply) gatherHead(status int, but map[string]bool) {
 	_ = w.header.WriteSubset(gatherer{w.out}, but) // it has no error
 }
 
-// gatherOwn gathers the fields that are the connection's to send.
-func (w *reply) gatherOwn() {
+// gatherOwn gathers the fields that are the connection's to send, and ends the head.
+func (w *Reply) gatherOwn() {
 	b := w.out.Buffer()
 	if _, ok := w.header["Date"]; !ok {
 		b = append(time.Now().UTC().AppendFormat(append(b, "Date: "...), http.TimeFormat), "\r\n"...)
 	}
-	if w.closes {
-		b = append(b, "Connection: close\r\n"...)
-	}
-	if w.chunked {
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
-	}
-	w.out.Gather(b)
+	w.out.Gather(appendEnd(b, w.chunked, w.closes))
 }
 
-// end ends a head, a chunk, or the trailers.
-func (w *reply) end() { w.out.Gather(append(w.out.Buffer(), "\r\n"...)) }
+// appendLength appends a Content-Length, unless it is unknown or the answer may not have one (RFC 9110, section 8.6).
+func appendLength(dst []byte, status int, length int64) []byte {
+	if length < 0 || !BodyAllowed(status) {
+		return dst
+	}
+	return append(strconv.AppendInt(append(dst, "Content-Length: "...), length, 10), "\r\n"...)
+}
+
+// appendEnd appends the other fields that are the connection's to send, and ends the head.
+func appendEnd(dst []byte, chunked, closes bool) []byte {
+	if closes {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	if chunked {
+		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
+	}
+	return append(dst, "\r\n"...)
+}
+
+// end ends an interim head, a chunk, or the trailers.
+func (w *Reply) end() { w.out.Gather(append(w.out.Buffer(), "\r\n"...)) }
 
 // gatherer has net/http write a head into what is gathered.
 type gatherer struct{ *Writer }
@@ -113,7 +144,7 @@ func (g gatherer) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-func (w *reply) Write(p []byte) (int, error) {
+func (w *Reply) Write(p []byte) (int, error) {
 	w.begin()
 	switch {
 	case !BodyAllowed(w.status):
@@ -131,7 +162,7 @@ func (w *reply) Write(p []byte) (int, error) {
 }
 
 // give writes p. What is long leaves at once, all of it.
-func (w *reply) give(p []byte) (n int, err error) {
+func (w *Reply) give(p []byte) (n int, err error) {
 	if n, err = w.out.Write(p); err == nil && len(p) > copyBytes {
 		err = w.out.flush()
 	}
@@ -139,7 +170,7 @@ func (w *reply) give(p []byte) (n int, err error) {
 }
 
 // writeRest writes what ends the body, which leaves at once unless it has an end of its own.
-func (w *reply) writeRest(p []byte) (n int, err error) {
+func (w *Reply) writeRest(p []byte) (n int, err error) {
 	if n, err = w.Write(p); err == nil && !w.chunked {
 		err = w.out.flush()
 	}
@@ -147,13 +178,13 @@ func (w *reply) writeRest(p []byte) (n int, err error) {
 }
 
 // begin gives the head if nobody has.
-func (w *reply) begin() {
+func (w *Reply) begin() {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
 }
 
-func (w *reply) writeChunk(p []byte) (n int, err error) {
+func (w *Reply) writeChunk(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil // it would be the last
 	}
@@ -165,15 +196,15 @@ func (w *reply) writeChunk(p []byte) (n int, err error) {
 }
 
 // FlushError has everything leave that was given.
-func (w *reply) FlushError() error {
+func (w *Reply) FlushError() error {
 	w.begin()
 	return w.out.flush()
 }
 
 // finish ends the answer. After an error the connection has to end, too.
-func (w *reply) finish() error {
+func (w *Reply) finish() error {
 	if w.status == 0 && w.method != http.MethodHead {
-		w.header.Set("Content-Length", "0")
+		w.Header().Set("Content-Length", "0")
 	}
 	w.begin()
 	switch {
@@ -188,7 +219,7 @@ func (w *reply) finish() error {
 }
 
 // gatherTrailers gathers the fields that are marked as such.
-func (w *reply) gatherTrailers() {
+func (w *Reply) gatherTrailers() {
 	trailers := make(http.Header)
 	for name, values := range w.header {
 		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {

@@ -2,6 +2,8 @@ package lane
 
 import (
 	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -10,13 +12,15 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// TestReplies: a handler is answered for as by net/http, whatever it does with its ResponseWriter.
+// TestReplies: a handler is answered for as by net/http, whatever it does with its ResponseWriter, and so is one that gives its
+// head in the form of a message.
 func TestReplies(t *testing.T) {
 	fields := func(pairs ...string) func(http.Header) {
 		return func(h http.Header) {
@@ -59,12 +63,16 @@ func TestReplies(t *testing.T) {
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			synctest.Test(t, func(t *testing.T) {
+				gathers := false
 				handler := func(w http.ResponseWriter, _ *http.Request) {
 					w.Header()["Content-Type"] = nil
 					if row.set != nil {
 						row.set(w.Header())
 					}
-					if row.status > 0 {
+					switch {
+					case gathers && row.status >= 200 && w.Header().Get("Connection") == "":
+						gatherMessage(w.(*Reply), row.status)
+					case row.status > 0:
 						w.WriteHeader(row.status)
 					}
 					for _, p := range row.pieces {
@@ -76,8 +84,9 @@ func TestReplies(t *testing.T) {
 						row.after(w)
 					}
 				}
-				var got [2]string
-				for i, change := range []func(*Config){nil, byNetHTTP} {
+				var got [3]string
+				for i, change := range []func(*Config){nil, byNetHTTP, nil} {
+					gathers = i == 2
 					r := newRig(t, handler, change).start(nil)
 					c := r.l.dial()
 					send(t, c, method+" / HTTP/1.1\r\nHost: a\r\n\r\n"+method+" /2 HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -88,9 +97,28 @@ func TestReplies(t *testing.T) {
 				if got[0] != got[1] {
 					t.Errorf("%s %s:\n%s-- by net/http:\n%s", method, name, got[0], got[1])
 				}
+				if got[2] != got[1] {
+					t.Errorf("%s %s, its head gathered:\n%s-- by net/http:\n%s", method, name, got[2], got[1])
+				}
 			})
 		}
 	}
+}
+
+// gatherMessage gives the head that is set up in the form of a message.
+func gatherMessage(w *Reply, status int) {
+	h := w.Header()
+	length, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64)
+	if err != nil {
+		length = -1
+	}
+	if status == http.StatusNotModified {
+		h.Del("Content-Type")
+	}
+	head := bytes.NewBuffer(w.Buffer())
+	fmt.Fprintf(head, "HTTP/1.1 %d %s\r\nDate: then\r\n", status, cmp.Or(http.StatusText(status), "status code "+strconv.Itoa(status)))
+	_ = h.WriteSubset(head, map[string]bool{"Content-Length": true, "Date": true}) // a buffer takes everything
+	w.Gather(head.Bytes(), status, length)
 }
 
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
@@ -115,8 +143,8 @@ func transcript(c net.Conn, method string) string {
 			return out.String()
 		}
 		body, err := io.ReadAll(answer.Body)
-		answer.Header.Del("Date")
-		fmt.Fprintf(&out, "%s, close %v, length %d, %q, %d bytes %.20q, %v, trailer %q\n", answer.Status, answer.Close, answer.ContentLength,
+		fmt.Fprintf(&out, "%s, close %v, length %d, dates %d, %q, %d bytes %.20q, %v, trailer %q\n",
+			answer.Status, answer.Close, answer.ContentLength, len(answer.Header["Date"]),
 			slices.Sorted(maps.Keys(answer.Header)), len(body), body, err, answer.Trailer)
 		for _, name := range slices.Sorted(maps.Keys(answer.Header)) {
 			if values := answer.Header[name]; len(values) > 1 || name == "A" || name == "E" {
