@@ -5,9 +5,11 @@ import (
 	"strconv"
 
 	"selvage/cache"
+	"selvage/edge/internal/lane"
 )
 
-// answerLines puts the field lines of an answer into net/http's map. Their values share one slice: a slice for each line was
+// answerLines puts the field lines of an answer into net/http's map, for whoever wants one: the lane takes the head of a whole
+// answer as lines, see transaction.appendHead. Their values share one slice: a slice for each line was
 // a third of what a hit allocated.
 type answerLines struct {
 	header http.Header
@@ -37,8 +39,34 @@ func (l *answerLines) addStored(stored cache.Head) {
 	}
 }
 
+// copyAll is copyHead for the whole of an answer, or for the 304 that stands for it.
+func (x *exchange) copyAll(m *cache.Meta, c *cache.Choice, status int) {
+	if status == http.StatusNotModified {
+		l := x.copyHead(m, c, cache.ConfirmedTag(&x.q, c.ETag, c.Varies))
+		for _, name := range contentFields {
+			delete(l.header, name)
+		}
+		return
+	}
+	l := x.copyHead(m, c, c.ETag)
+	if length := lengthOf(c); length >= 0 && lane.BodyAllowed(status) {
+		l.set("Content-Length", strconv.FormatInt(length, 10))
+	}
+}
+
+// lengthOf is how long the content is, or -1 as long as nobody knows.
+func lengthOf(c *cache.Choice) int64 {
+	if c.Body == nil {
+		return -1
+	}
+	if length, known := c.Body.Length(); known {
+		return length
+	}
+	return -1
+}
+
 // copyHead copies the stored head of a representation and adds what is this response's own. tag is the entity-tag to send.
-func (x *exchange) copyHead(m *cache.Meta, c cache.Choice, tag string) answerLines {
+func (x *exchange) copyHead(m *cache.Meta, c *cache.Choice, tag string) answerLines {
 	l := answerLines{x.w.Header(), make([]string, 0, c.Head.Len()+ownLines)}
 	l.addStored(c.Head)
 	if tag != c.ETag {
@@ -51,10 +79,10 @@ func (x *exchange) copyHead(m *cache.Meta, c cache.Choice, tag string) answerLin
 		l.set("Use-As-Dictionary", use)
 		l.header["Vary"] = append(l.header["Vary"], "Available-Dictionary")
 	}
-	if loc := l.header["Location"]; len(loc) > 0 && loc[0] != "" && x.route.pool != nil {
-		l.set("Location", rewriteLocation(loc[0], x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
+	if loc := l.header["Location"]; len(loc) > 0 {
+		l.set("Location", x.location(loc[0]))
 	}
-	if age := m.Age(x.clock.Now().Mono); !x.firstHand || age >= 1e9 {
+	if age := m.Age(x.clock.Now().Mono); x.tellsAge(age) {
 		l.set("Age", strconv.FormatInt(int64(age.Seconds()), 10))
 	}
 	x.addOwn(&l, m.Proto)

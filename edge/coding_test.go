@@ -154,7 +154,7 @@ func codedEdge(t testing.TB) *Edge {
 	for kept := false; !kept; { // asked until the coding is there for good
 		fillFor(e, codedRequest)
 		r := parsed(t, codedRequest)
-		h := &hit{Edge: e, conf: e.conf.Load(), r: &r}
+		h := e.hit(&r)
 		if h.read() {
 			o := h.store.Peek(&h.q, h.begin, h.start.Mono)
 			kept = o != nil && o.Choose(&h.q, h.route.policy).Final

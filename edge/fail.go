@@ -125,6 +125,7 @@ func (x *exchange) give(a answer) {
 		changes = x.route.response
 	}
 	x.sending(a.status)
+	x.advertise()
 	n, err := a.write(x.w, x.r.Method, changes)
 	x.res.Bytes += int64(n)
 	if err != nil {

@@ -96,7 +96,7 @@ func (x *exchange) respondOnce(a cache.Answer) {
 	if x.precluded(m, c) {
 		return
 	}
-	l := x.copyHead(m, c, c.ETag)
+	l := x.copyHead(m, &c, c.ETag)
 	x.stream(l.header, a.Response)
 }
 

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"cmp"
 	"net/http"
 	"net/url"
 	"sync"
@@ -15,30 +14,21 @@ const lookups = 3
 
 // exchange is one request on its walk through the rooms.
 type exchange struct {
-	*Edge
-	conf *snapshot
-	w    http.ResponseWriter
-	r    *http.Request
+	transaction
+	w http.ResponseWriter
+	r *http.Request
 
 	// What read found.
 	start    cache.Instant
 	now      cache.Moment // of the last look-up
-	begin    uint64       // purges applied when the request began
-	client   clientInfo
-	conn     *lane.Info
-	site     *site
-	route    *route
-	fields   sentFields // behind q.Fields
-	q        cache.Query
-	rawQuery string // canonical, before the route's policy dropped anything
+	fields   sentFields   // behind q.Fields
+	rawQuery string       // canonical, before the route's policy dropped anything
 	body     *requestBody
 
 	looked [lookups]*cache.Object // what look-ups gave; let go of at the end
 
-	res       Result
-	firstHand bool // the answer is the origin's to this very request
-	sent      bool // the final head is on its way
-	lent      bool // a fill or an exchange with an origin may hold it when the request has ended
+	sent bool // the final head is on its way
+	lent bool // a fill or an exchange with an origin may hold it when the request has ended
 }
 
 // exchanges holds those that nobody holds any more: hits and refusals, as a rule.
@@ -156,9 +146,6 @@ func (x *exchange) outbound() http.Header {
 	x.route.request.apply(h)
 	return h
 }
-
-// originHost is the Host to send: the client's, unless the origin has its own.
-func (x *exchange) originHost() string { return cmp.Or(x.route.pool.Host(), x.q.Host) }
 
 // target returns the URL to ask the origin for: the canonical path with the given query.
 func (x *exchange) target(query string, hasQuery bool) *url.URL {

@@ -15,20 +15,13 @@ import (
 //
 // It allocates nothing as long as the object is in memory.
 type hit struct {
-	*Edge
-	conf *snapshot
-	r    *lane.Request
+	transaction
+	r *lane.Request
 
 	start  cache.Moment
-	begin  uint64 // purges applied when the request began
-	client clientInfo
-	site   *site
-	route  *route
 	fields headFields // behind q.Fields
-	q      cache.Query
-	key    []byte // behind q.Key
+	key    []byte     // behind q.Key
 	reader cache.Reader
-	res    Result
 }
 
 var hits = sync.Pool{New: func() any { return new(hit) }}
@@ -40,7 +33,7 @@ func (e *Edge) answerHit(r *lane.Request, w *lane.Writer) lane.Verdict {
 		return lane.Decline
 	}
 	h := hits.Get().(*hit)
-	h.Edge, h.conf, h.r = e, conf, r
+	h.Edge, h.conf, h.conn, h.r = e, conf, r.Info, r
 	verdict := lane.Handle
 	if h.read() && h.answer(w) {
 		verdict = lane.Answered
@@ -54,22 +47,22 @@ func (e *Edge) answerHit(r *lane.Request, w *lane.Writer) lane.Verdict {
 func (h *hit) read() bool {
 	h.start, h.begin = h.clock.Now(), h.journal.Applied()
 	h.identify()
-	host, err := cache.CanonicalHost(h.r.Host, h.r.Info.Secure)
-	if err != nil || h.client.Trusted || h.certs.Misdirected(h.r.Info.TLS, hostName(host), false) {
+	host, err := cache.CanonicalHost(h.r.Host, h.conn.Secure)
+	if err != nil || h.client.Trusted || h.certs.Misdirected(h.conn.TLS, hostName(host), false) {
 		return false
 	}
 	h.client.Host = host
 	if h.site = h.conf.sites.find(host); h.site == nil {
 		return false
 	}
-	return h.site.gate.enter(h.client, h.site.name, h.visits, connID(h.r.Info.ID)) == 0 && h.reduce()
+	return h.site.gate.enter(h.client, h.site.name, h.visits, connID(h.conn.ID)) == 0 && h.reduce()
 }
 
 // identify says who asks. What a trusted proxy says of its clients takes the long way to read.
 func (h *hit) identify() {
-	peer := h.r.Info.Peer
+	peer := h.conn.Peer
 	h.client = clientInfo{Addr: peer, Peer: peer, Proto: "http", Trusted: h.conf.trust.trusts(peer)}
-	if h.r.Info.Secure {
+	if h.conn.Secure {
 		h.client.Proto = "https"
 	}
 }
@@ -81,11 +74,11 @@ func (h *hit) reduce() bool {
 	switch {
 	case err != nil, strings.HasPrefix(path, "/.well-known/"): // a CA's questions come before all rules
 		return false
-	case h.site.https.redirect != nil && !h.r.Info.Secure:
+	case h.site.https.redirect != nil && !h.conn.Secure:
 		return false
 	}
 	h.q = cache.NewQuery()
-	h.q.Method, h.q.Secure, h.q.Host, h.q.Site, h.q.Path = h.r.Method, h.r.Info.Secure, h.client.Host, h.site.name, path
+	h.q.Method, h.q.Secure, h.q.Host, h.q.Site, h.q.Path = h.r.Method, h.conn.Secure, h.client.Host, h.site.name, path
 	h.fields = headFields{r: h.r}
 	h.q.Fields = &h.fields
 	if !h.reduceFields() {
@@ -103,6 +96,28 @@ func (h *hit) reduce() bool {
 	}
 	h.key = h.q.MakeKeyIn(h.key, h.route.policy, h.store.Seed())
 	return true
+}
+
+// headFields are the fields of a request as they came, for Vary and keys. Of those that an exchange would make up they know
+// nothing: a request judged by one takes the long way.
+type headFields struct {
+	r     *lane.Request
+	doubt bool
+}
+
+// Value implements cache.Fields, as sentFields does.
+func (f *headFields) Value(name string, i int) (string, bool) {
+	switch name {
+	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
+		f.doubt = true
+		return "", false
+	case "Host": // is no field like the others to net/http
+		return "", false
+	}
+	if withheld(name) {
+		return "", false
+	}
+	return f.r.Value(name, i)
 }
 
 // notPlain are the fields with which a request takes the long way whatever they say: beside those that ask for another kind
@@ -142,7 +157,7 @@ func (h *hit) answer(w *lane.Writer) bool {
 // decided fills in what an exchange would say of such a request.
 func (h *hit) decided(d cache.Decision) {
 	h.res = Result{
-		Begin: h.start.Wall, Conn: h.r.Info.ID, Client: h.client.Addr, Proto: "HTTP/1.1", Secure: h.r.Info.Secure,
+		Begin: h.start.Wall, Conn: h.conn.ID, Client: h.client.Addr, Proto: "HTTP/1.1", Secure: h.conn.Secure,
 		Method: h.r.Method, Host: h.client.Host, Target: h.r.Target, Site: h.site.name, Route: h.route.name,
 		Outcome: d.Outcome, Reason: d.Reason, Looked: true, HasTTL: true, TTL: d.TTL,
 	}
@@ -173,7 +188,8 @@ func (h *hit) respond(w *lane.Writer, o *cache.Object) bool {
 			return false // of the disk: the object is forgotten, and the long way finds another
 		}
 	}
-	w.Gather(h.appendHead(w.Buffer(), m, &c, length))
+	head := h.appendHead(w.Buffer(), m, &c, m.Age(h.start.Mono))
+	w.Gather(h.r.AppendEnd(head, h.res.Status, length))
 	h.res.First = h.clock.Now().Mono.Sub(h.start.Mono)
 	h.send(w, first, length)
 	h.finish()

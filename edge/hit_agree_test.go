@@ -86,37 +86,67 @@ func laneEdges(t *testing.T) (on, off *Edge) {
 			{Match: MatchConfig{Path: []string{"/coded/*"}}, Compress: &codings},
 			{},
 		}}}
-		e, err := New(Options{
+		return serving(t, Options{
 			Config: conf, Pools: map[string]Pool{"main": variedOrigin{}}, Store: store, Journal: journal, Clock: clock,
 			Logger: slog.New(slog.DiscardHandler), Certificates: certified(t), ListenPacket: net.ListenPacket,
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- e.Run(ctx) }()
-		t.Cleanup(func() {
-			stop()
-			if err := <-ended; err != nil {
-				t.Error(err)
-			}
-		})
-		return e
 	}
 	return start("on"), start("off")
 }
 
-// answered is what a client gets to see, without what may differ.
-type answeredFor struct {
-	Proto  string
-	Status string
-	Header http.Header
-	Length int64
-	Close  bool
-	Body   string
+// serving is an Edge that serves to the end of the test.
+func serving(t testing.TB, o Options) *Edge {
+	e, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return e
 }
 
+// answeredFor is what a client gets to see.
+type answeredFor struct {
+	Interim []http.Header
+	Proto   string
+	Status  string
+	Header  http.Header
+	Length  int64
+	Close   bool
+	Body    string
+}
+
+// askOn asks on a connection, whose answers are read from in.
+func askOn(t *testing.T, c net.Conn, in *bufio.Reader, raw, method string) (got answeredFor) {
+	t.Helper()
+	if _, err := io.WriteString(c, raw); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		resp, err := http.ReadResponse(in, &http.Request{Method: method})
+		if err != nil {
+			t.Fatalf("answer to %q: %v", raw, err)
+		}
+		if resp.StatusCode < 200 {
+			got.Interim = append(got.Interim, resp.Header)
+			continue
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatalf("body of the answer to %q: %v", raw, err)
+		}
+		return answeredFor{got.Interim, resp.Proto, resp.Status, resp.Header, resp.ContentLength, resp.Close, string(body)}
+	}
+}
+
+// ask returns an answer without what may differ.
 func ask(t *testing.T, e *Edge, raw, method string, secure bool) answeredFor {
 	t.Helper()
 	c, err := dial(e, secure)
@@ -124,19 +154,7 @@ func ask(t *testing.T, e *Edge, raw, method string, secure bool) answeredFor {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := io.WriteString(c, raw); err != nil {
-		t.Fatal(err)
-	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
-	if err != nil {
-		t.Fatalf("answer to %q: %v", raw, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatalf("body of the answer to %q: %v", raw, err)
-	}
-	a := answeredFor{resp.Proto, resp.Status, resp.Header, resp.ContentLength, resp.Close, string(body)}
+	a := askOn(t, c, bufio.NewReader(c), raw, method)
 	for _, name := range []string{"Age", "Cache-Status", "Alt-Svc"} {
 		if strings.HasPrefix(a.Header.Get(name), "clear") {
 			continue
@@ -152,7 +170,11 @@ func dial(e *Edge, secure bool) (net.Conn, error) {
 	if !secure {
 		return net.Dial("tcp", e.Addrs()[0].String())
 	}
-	return tls.Dial("tcp", e.Addrs()[1].String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
+	return dialTLS(e.Addrs()[1])
+}
+
+func dialTLS(to net.Addr) (net.Conn, error) {
+	return tls.Dial("tcp", to.String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"http/1.1"}})
 }
 
 // Both lanes give the same answer to the same bytes, whatever head is stored, whatever the route changes in it, and
@@ -202,7 +224,7 @@ func (e *Edge) keepCoding(t *testing.T, raw string, secure bool) {
 		if !ok {
 			return
 		}
-		h := &hit{Edge: e, conf: e.conf.Load(), r: &r}
+		h := e.hit(&r)
 		if !h.read() {
 			return
 		}
@@ -221,6 +243,6 @@ func (e *Edge) answeredBelow(raw string, secure bool) bool {
 	if !ok {
 		return false
 	}
-	h := &hit{Edge: e, conf: e.conf.Load(), r: &r}
+	h := e.hit(&r)
 	return h.read() && h.store.Peek(&h.q, h.begin, h.start.Mono) != nil
 }

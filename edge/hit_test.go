@@ -71,6 +71,11 @@ func laneInfo(secure bool) *lane.Info {
 	return &lane.Info{ID: 1, Secure: secure, Remote: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 4711}, Peer: netip.MustParseAddr("192.0.2.1")}
 }
 
+// hit is a request on its short way, about to be read.
+func (e *Edge) hit(r *lane.Request) *hit {
+	return &hit{transaction: transaction{Edge: e, conf: e.conf.Load(), conn: r.Info}, r: r}
+}
+
 // checkSameQuery has both ways read one request. What the short way takes, the long way must take for the same.
 func checkSameQuery(t *testing.T, e *Edge, raw []byte, secure bool) (taken bool) {
 	t.Helper()
@@ -92,11 +97,11 @@ func checkSameQuery(t *testing.T, e *Edge, raw []byte, secure bool) (taken bool)
 	if secure {
 		r.TLS = &tls.ConnectionState{}
 	}
-	short := &hit{Edge: e, conf: e.conf.Load(), r: &lr}
+	short := e.hit(&lr)
 	if !short.read() {
 		return false
 	}
-	long := &exchange{Edge: e, conf: e.conf.Load(), w: httptest.NewRecorder(), r: r, conn: info}
+	long := &exchange{transaction: transaction{Edge: e, conf: e.conf.Load(), conn: info}, w: httptest.NewRecorder(), r: r}
 	if !long.read() {
 		t.Fatalf("the long way refuses %q: %d %s", raw, long.res.Status, long.res.Error)
 	}
@@ -236,7 +241,7 @@ func TestHitTellsHowLongItTook(t *testing.T) {
 		{"more may have waited for the client", atOnce + 1, false, 2 * time.Second},
 		{"so may what was broken off", 0, true, 2 * time.Second},
 	} {
-		h := &hit{Edge: e, start: e.clock.Now()}
+		h := &hit{transaction: transaction{Edge: e}, start: e.clock.Now()}
 		h.res = Result{Bytes: row.bytes, Aborted: row.aborted, First: h.clock.Now().Mono.Sub(h.start.Mono)}
 		if h.finish(); h.res.Total != row.want {
 			t.Errorf("%s: total = %v, want %v", row.rule, h.res.Total, row.want)

@@ -77,24 +77,31 @@ func (x *exchange) toHTTPS(path string, hasQuery bool) bool {
 
 const strictTransport = "Strict-Transport-Security"
 
-// addHSTS adds the site's Strict-Transport-Security, never over http (RFC 6797, section 7.2). The origin's own stays.
-func (x *exchange) addHSTS() {
-	if x.site == nil || x.site.https.hsts == "" || x.client.Proto != "https" {
-		return
+// hsts is the site's Strict-Transport-Security, where the origin and the route have none: never over http (RFC 6797, section 7.2).
+func (t *transaction) hsts() string {
+	if t.site == nil || t.client.Proto != "https" {
+		return ""
 	}
-	if h := x.w.Header(); len(h[strictTransport]) == 0 {
-		h[strictTransport] = []string{x.site.https.hsts}
-	}
+	return t.site.https.hsts
 }
 
-// addAltSvc tells a client that has come over TCP where there is HTTP/3 (RFC 7838, section 3). A trusted proxy is told nothing:
-// it would tell its own clients, and they would go past it. The route's own field stays.
-func (x *exchange) addAltSvc() {
-	if x.conn.AltSvc == "" || x.client.Trusted {
-		return
+// alternative is the Alt-Svc that tells a client that has come over TCP where there is HTTP/3 (RFC 7838, section 3), where the route
+// has none. A trusted proxy is told nothing: it would tell its own clients, and they would go past it.
+func (t *transaction) alternative() string {
+	if t.client.Trusted {
+		return ""
 	}
-	if h := x.w.Header(); len(h[altSvc]) == 0 {
-		h[altSvc] = []string{x.conn.AltSvc}
+	return t.conn.AltSvc
+}
+
+// advertise adds both.
+func (x *exchange) advertise() {
+	h := x.w.Header()
+	if hsts := x.hsts(); hsts != "" && len(h[strictTransport]) == 0 {
+		h[strictTransport] = []string{hsts}
+	}
+	if line := x.alternative(); line != "" && len(h[altSvc]) == 0 {
+		h[altSvc] = []string{line}
 	}
 }
 

@@ -40,7 +40,7 @@ func (x *exchange) pass(how wording) {
 		h[name] = values
 	}
 	if loc := h.Get("Location"); loc != "" {
-		h.Set("Location", rewriteLocation(loc, x.route.pool, x.originHost(), x.client.Proto, x.client.Host))
+		h.Set("Location", x.location(loc))
 	}
 	if tie := origin.Tie(resp); tie != "" {
 		h.Add("Set-Cookie", x.securely(tie))

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"selvage/cache"
-	"selvage/edge/internal/lane"
 )
 
 // farAhead is how far behind the fill a range may begin and still be waited for.
@@ -31,14 +30,8 @@ func (x *exchange) respond(o *cache.Object) {
 	if c = x.made(o, c); x.sent {
 		return
 	}
-	l := x.copyHead(m, c, c.ETag)
-	if c.Body != nil && lane.BodyAllowed(m.Status) {
-		if length, known := c.Body.Length(); known {
-			l.set("Content-Length", strconv.FormatInt(length, 10))
-		}
-	}
 	x.res.Coding = c.Coding
-	x.head(m.Status)
+	x.headOf(m, &c, m.Status)
 	if hasBody(x.r.Method, m.Status) {
 		x.send(c.Body, 0, -1)
 		x.store.Learn(o, c, x.now.Mono)
@@ -50,11 +43,7 @@ func (x *exchange) precluded(m *cache.Meta, c cache.Choice) bool {
 	if cache.Precondition(&x.q, m.Status, m.ETag, m.LastModified, m.Date) != cache.NotModified {
 		return false
 	}
-	l := x.copyHead(m, c, cache.ConfirmedTag(&x.q, c.ETag, c.Varies))
-	for _, name := range contentFields {
-		delete(l.header, name)
-	}
-	x.head(http.StatusNotModified)
+	x.headOf(m, &c, http.StatusNotModified)
 	return true
 }
 
@@ -184,7 +173,7 @@ func (x *exchange) unsatisfiable(total int64) {
 
 // respondSpans answers 206.
 func (x *exchange) respondSpans(m *cache.Meta, c cache.Choice, spans []cache.Span, total int64) {
-	l := x.copyHead(m, c, c.ETag)
+	l := x.copyHead(m, &c, c.ETag)
 	for _, name := range wholeFields {
 		delete(l.header, name)
 	}

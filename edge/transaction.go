@@ -1,34 +1,32 @@
 package edge
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"selvage/cache"
 	"selvage/edge/internal/lane"
 )
 
-// headFields are the fields of a request as they came, for Vary and keys. Of those that an exchange would make up they know
-// nothing: a request judged by one takes the long way.
-type headFields struct {
-	r     *lane.Request
-	doubt bool
-}
+// transaction is what is known of a request and of the answer to it, on the short way and on the long one: a hit is one, and so is
+// an exchange.
+type transaction struct {
+	*Edge
+	conf *snapshot
+	conn *lane.Info
 
-// Value implements cache.Fields, as sentFields does.
-func (f *headFields) Value(name string, i int) (string, bool) {
-	switch name {
-	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
-		f.doubt = true
-		return "", false
-	case "Host": // is no field like the others to net/http
-		return "", false
-	}
-	if withheld(name) {
-		return "", false
-	}
-	return f.r.Value(name, i)
+	// What read found.
+	begin  uint64 // purges applied when the request began
+	client clientInfo
+	site   *site
+	route  *route
+	q      cache.Query
+
+	res       Result
+	firstHand bool // the answer is the origin's to this very request
 }
 
 // statusLines are those of final statuses, as net/http writes them.
@@ -43,101 +41,93 @@ var statusLines = func() (lines [600]string) {
 	return lines
 }()
 
-// appendHead appends status line and header section: what exchange.copyHead puts into a map.
-func (h *hit) appendHead(dst []byte, m *cache.Meta, c *cache.Choice, length int64) []byte {
-	dst = append(dst, statusLines[h.res.Status]...)
-	if h.res.Status == m.Status && !c.Head.Touched() && h.route.response.none() {
+// appendHead appends status line and fields of the answer that res tells of, from what is stored of m: of the whole, or of the 304
+// that stands for it. It is what exchange.copyHead puts into a map.
+func (t *transaction) appendHead(dst []byte, m *cache.Meta, c *cache.Choice, age time.Duration) []byte {
+	dst = append(dst, statusLines[t.res.Status]...)
+	if t.res.Status == m.Status && !c.Head.Touched() && t.route.response.none() {
 		dst = append(dst, c.Head.Block()...)
 	} else {
-		dst = h.appendStored(dst, c)
+		dst = t.appendStored(dst, c)
 	}
 	if c.AddVary {
-		dst = h.appendLine(dst, "Vary", "Accept-Encoding")
+		dst = t.appendLine(dst, "Vary", "Accept-Encoding")
 	}
 	if use := c.UseAs(); use != "" {
-		dst = h.appendLine(h.appendLine(dst, "Use-As-Dictionary", use), "Vary", "Available-Dictionary")
+		dst = t.appendLine(t.appendLine(dst, "Use-As-Dictionary", use), "Vary", "Available-Dictionary")
 	}
-	dst = h.appendOwn(dst, m)
-	if h.res.Status == m.Status {
-		dst = strconv.AppendInt(append(dst, "Content-Length: "...), length, 10)
-		dst = append(dst, "\r\n"...)
-	}
-	if h.r.Close {
-		dst = append(dst, "Connection: close\r\n"...)
-	}
-	return append(dst, "\r\n"...)
+	return t.appendOwn(dst, m, age)
 }
 
-// appendStored appends the stored lines one by one, without those that are written anew.
-func (h *hit) appendStored(dst []byte, c *cache.Choice) []byte {
-	located, tag := false, c.ETag
-	if h.res.Status == http.StatusNotModified {
-		tag = cache.ConfirmedTag(&h.q, c.ETag, c.Varies)
+// appendStored appends the stored lines one by one, without those that are written anew. Those of one name stand together.
+func (t *transaction) appendStored(dst []byte, c *cache.Choice) []byte {
+	unchanged, tag, last := t.res.Status == http.StatusNotModified, c.ETag, ""
+	if unchanged {
+		tag = cache.ConfirmedTag(&t.q, c.ETag, c.Varies)
 	}
 	for i := range c.Head.Len() {
 		name, value := c.Head.Line(i)
+		again := name == last
+		last = name
 		switch {
-		case name == "Via", name == "Location" && located, h.res.Status == http.StatusNotModified && describesContent(name):
+		case name == "Via", unchanged && describesContent(name):
+			continue
+		case again && (name == "Location" || name == "Etag" && tag != c.ETag): // of several the first counts
 			continue
 		case name == "Location":
-			located = true
-			value = h.location(value)
-		case name == "Etag" && tag != c.ETag && value != c.ETag: // of several the first counts
-			continue
+			value = t.location(value)
 		case name == "Etag" && tag != c.ETag:
 			value = tag
 		}
-		dst = h.appendLine(dst, name, value)
+		dst = t.appendLine(dst, name, value)
 	}
 	return dst
 }
 
-// location is what exchange.copyHead makes of a Location.
-func (h *hit) location(value string) string {
-	pool := h.route.pool
-	asked := pool.Host()
-	if asked == "" {
-		asked = h.client.Host
-	}
-	return rewriteLocation(value, pool, asked, h.client.Proto, h.client.Host)
+// location is a Location under the name that the client used.
+func (t *transaction) location(value string) string {
+	return rewriteLocation(value, t.route.pool, t.originHost(), t.client.Proto, t.client.Host)
 }
 
+// originHost is the Host to send: the client's, unless the origin has its own.
+func (t *transaction) originHost() string { return cmp.Or(t.route.pool.Host(), t.q.Host) }
+
 // appendOwn appends what is this answer's own, and what the route adds.
-func (h *hit) appendOwn(dst []byte, m *cache.Meta) []byte {
-	changes := &h.route.response
-	if !changes.drops("Age") {
-		dst = strconv.AppendInt(append(dst, "Age: "...), int64(m.Age(h.start.Mono).Seconds()), 10)
+func (t *transaction) appendOwn(dst []byte, m *cache.Meta, age time.Duration) []byte {
+	changes := &t.route.response
+	if t.tellsAge(age) && !changes.drops("Age") {
+		dst = strconv.AppendInt(append(dst, "Age: "...), int64(age.Seconds()), 10)
 		dst = append(dst, "\r\n"...)
 	}
 	if !changes.drops("Via") {
-		dst = append(appendVia(append(dst, "Via: "...), m, h.identity), "\r\n"...)
+		dst = append(appendVia(append(dst, "Via: "...), m, t.identity), "\r\n"...)
 	}
 	if !changes.drops("Cache-Status") {
-		dst = append(appendCacheStatus(append(dst, "Cache-Status: "...), &h.res, h.identity.name), "\r\n"...)
+		dst = append(appendCacheStatus(append(dst, "Cache-Status: "...), &t.res, t.identity.name), "\r\n"...)
 	}
-	dst = h.appendFields(h.appendFields(dst, changes.set), changes.add)
-	if h.wantsHSTS(m) {
-		dst = appendLine(dst, strictTransport, h.site.https.hsts)
+	dst = t.appendFields(t.appendFields(dst, changes.set), changes.add)
+	if hsts := t.hsts(); hsts != "" && !t.hasField(m, strictTransport) {
+		dst = appendLine(dst, strictTransport, hsts)
 	}
-	if line := h.r.Info.AltSvc; line != "" && !changes.gives(altSvc) { // none is stored
+	if line := t.alternative(); line != "" && !changes.gives(altSvc) { // none is stored
 		dst = appendLine(dst, altSvc, line)
 	}
 	return dst
 }
 
-// wantsHSTS is exchange.addHSTS's question.
-func (h *hit) wantsHSTS(m *cache.Meta) bool {
-	if h.site.https.hsts == "" || !h.r.Info.Secure {
-		return false
-	}
-	changes := &h.route.response
-	_, stored := m.Head.Value(strictTransport, 0)
-	return !(stored && !changes.drops(strictTransport)) && !changes.gives(strictTransport)
+// tellsAge reports whether an answer of that age says so. One that comes from the origin now says nothing of the moment it took.
+func (t *transaction) tellsAge(age time.Duration) bool { return !t.firstHand || age >= time.Second }
+
+// hasField reports whether the answer has a line with that name from the origin or the route.
+func (t *transaction) hasField(m *cache.Meta, name string) bool {
+	changes := &t.route.response
+	_, stored := m.Head.Value(name, 0)
+	return stored && !changes.drops(name) || changes.gives(name)
 }
 
-func (h *hit) appendFields(dst []byte, fields []field) []byte {
+func (t *transaction) appendFields(dst []byte, fields []field) []byte {
 	for _, f := range fields {
-		if h.res.Status != http.StatusNotModified || !describesContent(f.name) {
+		if t.res.Status != http.StatusNotModified || !describesContent(f.name) {
 			dst = appendLine(dst, f.name, f.value)
 		}
 	}
@@ -161,8 +151,8 @@ func appendVia(dst []byte, m *cache.Meta, id identity) []byte {
 }
 
 // appendLine appends a line that the route does not drop.
-func (h *hit) appendLine(dst []byte, name, value string) []byte {
-	if h.route.response.drops(name) {
+func (t *transaction) appendLine(dst []byte, name, value string) []byte {
+	if t.route.response.drops(name) {
 		return dst
 	}
 	return appendLine(dst, name, value)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"selvage/cache"
 	"selvage/edge/internal/lane"
 )
 
@@ -14,10 +15,8 @@ const piece = 1 << 20
 
 // head sends the final status and header section.
 func (x *exchange) head(status int) {
-	if x.firstHand {
-		yield()
-	}
 	x.sending(status)
+	x.advertise()
 	h := x.w.Header()
 	if _, ok := h["Content-Type"]; !ok {
 		h["Content-Type"] = nil // no guessing
@@ -25,17 +24,32 @@ func (x *exchange) head(status int) {
 	x.w.WriteHeader(status)
 }
 
+// headOf sends the final status and header section of an answer from what is stored of m: of the whole, or of the 304 that stands
+// for it. The lane's own ResponseWriter takes the lines as they stand; nothing but interim heads, which have left, were in its map.
+func (x *exchange) headOf(m *cache.Meta, c *cache.Choice, status int) {
+	reply, ok := x.w.(*lane.Reply)
+	if !ok || status >= len(statusLines) {
+		x.copyAll(m, c, status)
+		x.head(status)
+		return
+	}
+	now := x.sending(status)
+	reply.Gather(x.appendHead(reply.Buffer(), m, c, m.Age(now)), status, lengthOf(c))
+}
+
 // yield lets those read their answers first whose origins have answered, too. All then write together, and the wake-ups of the
 // clients' side, each of which costs as much as a write, are few. Passing from a goroutine to another would have had that effect,
 // but at its own price.
 func yield() { runtime.Gosched() }
 
-// sending notes that the final head is on its way.
-func (x *exchange) sending(status int) {
-	x.sent, x.res.Status = true, status
-	x.addHSTS()
-	x.addAltSvc()
-	x.res.First = x.clock.Now().Mono.Sub(x.start)
+// sending notes that the final head is on its way, and says when.
+func (x *exchange) sending(status int) cache.Instant {
+	if x.firstHand {
+		yield()
+	}
+	now := x.clock.Now().Mono
+	x.sent, x.res.Status, x.res.First = true, status, now.Sub(x.start)
+	return now
 }
 
 // write sends bytes of the body. That the client takes them in time is for the connection to see, and for the stream.
