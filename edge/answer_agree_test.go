@@ -46,8 +46,8 @@ var agreeRows = []struct {
 	{"from a shield", 200, 5, []string{"Via: 1.1 shield", "Via: 1.0 other, 2 more", "Cache-Status: Shield; hit", "Alt-Svc: h3"}},
 	{"a security policy", 200, 5, []string{"Strict-Transport-Security: max-age=5", "Alt-Svc: h3", "X-Del: a\tb"}},
 	{"odd bytes", 200, 5, []string{"X-Obs: \x80\xff", "X-Many:   a  b", "Content-Digest: x", "Accept-Ranges: none"}},
-	{"an error", 500, 5, []string{"Content-Type: text/plain"}},
-	{"one to be kept", 503, 5, []string{"Retry-After: 5"}},
+	{"an error", 500, 5, []string{"Cache-Control: no-cache", "Content-Type: text/plain"}},
+	{"one to be kept", 503, 5, []string{"Cache-Control: max-age=10", "Retry-After: 5"}},
 }
 
 // agreeOrigin answers with the row whose number is in the path, as its mood is.
@@ -62,7 +62,7 @@ func (o agreeOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp := response(row.status, strings.NewReader(strings.Repeat("x", row.length)), int64(row.length), row.fields...)
 	switch mood := o.mood.Load(); {
 	case mood == "failing":
-		resp = text(503, "no", "X-Why: failing")
+		resp = text(503, "no", "Cache-Control: max-age=0", "X-Why: failing")
 	case mood == "confirming" && (r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Modified-Since") != ""):
 		resp = text(304, "", "X-Confirmed: yes", "Age: 2")
 	case mood == "hinting":
