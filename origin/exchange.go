@@ -71,7 +71,6 @@ func newExchange(r *http.Request, u *upstream) *exchange {
 }
 
 // traced returns the exchange's context, with which http.Transport tells where the exchange is, over HTTP/1 and HTTP/2 alike.
-// A trace of the caller's is called too.
 func (x *exchange) traced() context.Context {
 	return httptrace.WithClientTrace(x.context(), &httptrace.ClientTrace{
 		GotConn:              x.gotConn,
@@ -154,16 +153,18 @@ func (x *exchange) gotByte() {
 	x.answered = true
 }
 
-// gotInterim bounds interim responses over HTTP/2, as the follower does over HTTP/1: http.Transport takes any number once somebody
-// is told of them. An error that it returned would be lost where the caller has a trace.
-func (x *exchange) gotInterim(int, textproto.MIMEHeader) error {
+// gotInterim tells of an interim response. It bounds their number over HTTP/2, as the follower does over HTTP/1: http.Transport takes
+// any once somebody is told of them.
+func (x *exchange) gotInterim(code int, header textproto.MIMEHeader) error {
 	x.mu.Lock()
 	x.interim++
 	tooMany := x.interim > maxInterim
 	x.mu.Unlock()
 	if tooMany {
 		x.fail(tooManyInterim())
+		return nil
 	}
+	tellInterim(x.caller, code, http.Header(header))
 	return nil
 }
 

@@ -5,8 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"sync/atomic"
 	"time"
 )
@@ -108,20 +106,14 @@ func (k *link) send(head []byte, x *exchange) error {
 	return err
 }
 
-// head reads the final head, and tells the caller's trace of those before it. How many there may be is the follower's affair.
+// head reads the final head, and tells of those before it. How many there may be is the follower's affair.
 func (k *link) head(x *exchange) (*http.Response, error) {
-	trace := httptrace.ContextClientTrace(x.caller)
 	for {
 		response, err := http.ReadResponse(k.in, &x.outgoing)
 		if err != nil || response.StatusCode >= 200 {
 			return response, err
 		}
-		if trace == nil || trace.Got1xxResponse == nil {
-			continue
-		}
-		if err := trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {
-			return nil, err
-		}
+		tellInterim(x.caller, response.StatusCode, response.Header)
 	}
 }
 
