@@ -116,20 +116,18 @@ func (s *Store) publish(o *Object, r *Representation) (published bool) {
 	if o.Verdict(s.purges, s.purges.Applied()) == Hard {
 		return false
 	}
-	defer s.lock(o)()
-	var n *Object
+	var n, replaced *Object
 	if !s.place(o, func(_ *variants, v *variant) bool {
-		if v.stored == nil || v.stored.Own.Body != o.Own.Body {
+		if replaced = v.stored; replaced == nil || replaced.Own.Body != o.Own.Body {
 			return false
 		}
-		n = v.stored.with(v.stored.Meta.represent(r))
-		n.weigh()
+		n = replaced.with(replaced.Meta.represent(r))
 		v.stored = n
 		return true
 	}) {
 		return false
 	}
-	s.ram.Keep(variantHash(n.Hash, n.Variant), n, n.cost, true)
+	s.hold(n, replaced)
 	return true
 }
 

@@ -154,11 +154,9 @@ func TestCodingsCountInMemory(t *testing.T) {
 	inWorkshop(t, noPurges{}, func(t *testing.T, b *bench) {
 		b.choose("/a")
 		synctest.Wait()
-		b.ram.Wait()
 		plain := b.Bytes()
 		b.choose("/a", "Accept-Encoding", "gzip")
 		work()
-		b.ram.Wait()
 		c, _ := b.choose("/a", "Accept-Encoding", "gzip")
 		if got, want := b.Bytes()-plain, c.weight(); got != want || !c.Final {
 			t.Errorf("the coding costs %d, want %d", got, want)
@@ -335,7 +333,6 @@ func TestAQueueHoldsNoBodies(t *testing.T) {
 			b.remove(o)
 			return weak.Make(o.Own.Body)
 		}()
-		b.ram.Wait()
 		for range 10 {
 			runtime.GC()
 		}

@@ -254,10 +254,13 @@ func TestDeltasAreBounded(t *testing.T) {
 		if n := len(slices.Collect(o.deltas())); n != maxDeltas {
 			t.Errorf("%d deltas are kept, want %d", n, maxDeltas)
 		}
-		before := o.cost
-		o.weigh()
-		if length, _ := o.Own.Body.Length(); o.cost != before || before < length+maxDeltas*overhead/2 {
-			t.Errorf("cost %d, weighs %d", before, o.cost)
+		if length, _ := o.Own.Body.Length(); o.weight() < length+maxDeltas*overhead/2 {
+			t.Errorf("weighs %d, want a body of %d and its deltas", o.weight(), length)
+		}
+		all := int64(0)
+		b.table.each(func(o *Object) { all += o.weight() })
+		if b.Bytes() != all {
+			t.Errorf("the tier holds %d bytes, want %d", b.Bytes(), all)
 		}
 		if c, _ := b.load(newApp, offers(version(0))...); c.Coding != "br" {
 			t.Errorf("the oldest: coded %q, want br", c.Coding)

@@ -340,8 +340,7 @@ func (s *Store) newObject(q *Query, m *Meta, length int64) *Object {
 // remove lets go of an object that was stored.
 func (s *Store) remove(o *Object) {
 	s.disk.remove(o)
-	s.forget(o)
-	s.ram.Drop(variantHash(o.Hash, o.Variant))
+	s.discard(o)
 }
 
 // refuse notes that the newest answer for the key refuses storing, so that requests for it need not wait for one another.

@@ -156,8 +156,8 @@ func TestValidatingAnObjectThatStillFillsStoresNothingBroken(t *testing.T) {
 				}
 			}
 			time.Sleep(time.Second)
-			if o, _ := b.look(b.query("/a")); o != nil && (!o.Own.Body.Complete() || o.cost < overhead) {
-				t.Errorf("a broken body is stored, at a cost of %d", o.cost)
+			if o, _ := b.look(b.query("/a")); o != nil && !o.Own.Body.Complete() {
+				t.Error("a broken body is stored")
 			}
 			if n, _ := b.look(b.query("/a")); (n != nil) != (end == nil) {
 				t.Errorf("stored: %v, want %v", n != nil, end == nil)
@@ -444,8 +444,8 @@ func TestSoftPurgedObjectBacksOffToo(t *testing.T) {
 	})
 }
 
-// In a full tier a newcomer is let in for how often it was asked for, and that must count for variants as well.
-func TestVariantsThatAreAskedForOftenAreAdmitted(t *testing.T) {
+// In a full tier a newcomer stays for how often it is asked for, and that must count for variants as well.
+func TestVariantsThatAreAskedForOftenStay(t *testing.T) {
 	for _, vary := range []string{"", "Vary: X-Kind"} {
 		inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
 			text := strings.Repeat("x", 10<<10)
@@ -461,7 +461,6 @@ func TestVariantsThatAreAskedForOftenAreAdmitted(t *testing.T) {
 					b.get(fmt.Sprint("/", i), "X-Kind", "a")
 				}
 			}
-			b.ram.Wait()
 			hits := 0
 			for range 1000 {
 				if _, how := b.get("/new", "X-Kind", "a"); how == "hit" {

@@ -177,8 +177,7 @@ func (s *Store) drop(url string, gone map[disk.Name]struct{}) {
 	})
 	for _, o := range all {
 		gone[o.name()] = struct{}{}
-		s.ram.Drop(variantHash(o.Hash, o.Variant))
-		s.forget(o)
+		s.discard(o)
 		s.disk.remove(o)
 	}
 }

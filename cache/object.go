@@ -2,6 +2,8 @@ package cache
 
 import (
 	"sync/atomic"
+
+	"selvage/cache/internal/ram"
 )
 
 // Object is one origin response for one variant, stored or still filling.
@@ -24,7 +26,7 @@ type Object struct {
 	checked atomic.Uint64
 	touched atomic.Int64 // Instant of the last request that counted
 	use     atomic.Pointer[dictionaryUse]
-	cost    int64
+	place   ram.Place[*Object]
 	fill    uint64    // names the body on the disk; 0 without one
 	room    *variants // for the table, if it has not been used; guarded by the table's shard
 }
@@ -90,15 +92,19 @@ func (o *Object) copyOver(b *Body) *Object {
 	return n
 }
 
-// overhead is what an Object costs in memory beside its bytes: structs, table entry and policy.
+func (o *Object) placeInMemory() *ram.Place[*Object] { return &o.place }
+
+// overhead is what an Object costs in memory beside its bytes: structs, and an entry of the table.
 const overhead = 512
 
-func (o *Object) weigh() {
+// weight is what an Object that is whole costs in memory.
+func (o *Object) weight() int64 {
 	length, _ := o.Own.Body.Length()
-	o.cost = length + int64(len(o.Meta.Head.block)+len(o.Key)+len(o.URL)) + overhead
+	sum := length + int64(len(o.Meta.Head.block)+len(o.Key)+len(o.URL)) + overhead
 	for _, r := range o.Derived {
-		o.cost += r.weight()
+		sum += r.weight()
 	}
+	return sum
 }
 
 func (r *Representation) weight() int64 {

@@ -57,7 +57,6 @@ type Store struct {
 	coders       *semaphore.Weighted // bytes that encoders and decoders hold while clients wait
 	coded        *semaphore.Weighted // and of the bodies that they make
 	dictionaries dictionaries
-	holding      [64]sync.Mutex // by hash: what is placed in the table and what the tier is told stay in step
 
 	ctx    context.Context // of all fills
 	cancel context.CancelFunc
@@ -102,22 +101,21 @@ func NewStore(c StoreConfig, clock Clock, purges Purges) (*Store, error) {
 	if s.disk != nil {
 		s.seed = Seed(s.disk.tier.Seed())
 	}
-	s.ram, err = ram.New(c.MaxBytes, s.forget)
-	return s, err
+	s.ram = ram.New(c.MaxBytes, (*Object).placeInMemory, s.forget)
+	return s, nil
 }
 
 // Run writes what is kept to the disk, until ctx ends and the rest is written. Without a disk it only waits. A Store with a
 // disk must be run; what Close ends has to end first.
 func (s *Store) Run(ctx context.Context) error { return s.disk.run(ctx) }
 
-// Close ends all fills and the work on codings, waits for them and lets go of everything.
+// Close ends all fills and the work on codings, and waits for them.
 func (s *Store) Close() {
 	s.cancel()
 	s.fills.Wait()
 	if w := s.encoding.Workshop; w != nil {
 		w.Close()
 	}
-	s.ram.Close()
 }
 
 // Seed is the secret that keys are hashed with.
@@ -153,7 +151,7 @@ func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 	if o == nil {
 		o, f, variant = s.lookBelow(q, begin, f, variant)
 	}
-	s.touch(o, variantHash(q.Hash, variant), now)
+	o.touch(now)
 	if f.Meta != nil && f.Verdict == Valid && f.Meta.TTL(now) > 0 {
 		return o, f
 	}
@@ -175,23 +173,22 @@ func (s *Store) Peek(q *Query, begin uint64, now Instant) *Object {
 		o.Done()
 		return nil
 	}
-	s.touch(o, variantHash(q.Hash, variant), now)
+	o.touch(now)
 	return o
 }
 
-// touchEvery is how often a request for the same object counts. The tier's counters are small: to them ten times a second is
-// as often as can be.
+// touchEvery is how often a request for the same object counts: what many ask for in one moment is not what is asked for often.
 const touchEvery = 100 * time.Millisecond
 
-// touch notes that o, or what is not here under that name, was asked for.
-func (s *Store) touch(o *Object, name uint64, now Instant) {
-	if o != nil {
-		if last := Instant(o.touched.Load()); last != 0 && now.Sub(last) < touchEvery {
-			return
-		}
-		o.touched.Store(int64(now))
+// touch notes that o was asked for, if there is one.
+func (o *Object) touch(now Instant) {
+	if o == nil {
+		return
 	}
-	s.ram.Touch(name)
+	if last := Instant(o.touched.Load()); last == 0 || now.Sub(last) >= touchEvery {
+		o.touched.Store(int64(now))
+		o.place.Touch()
+	}
 }
 
 // look also returns the name of q's variant, as far as the key's Vary is known.
@@ -231,8 +228,6 @@ func (s *Store) lookBelow(q *Query, begin uint64, f Found, variant string) (*Obj
 
 // raise puts an object from the disk into memory, unless something has come there meanwhile.
 func (s *Store) raise(o *Object) {
-	defer s.lock(o)()
-	o.weigh()
 	if s.place(o, func(set *variants, v *variant) bool {
 		if v.stored != nil || v.filling != nil || set != nil && !slices.Equal(set.vary, o.Meta.Vary) {
 			return false
@@ -240,7 +235,7 @@ func (s *Store) raise(o *Object) {
 		v.stored = o
 		return true
 	}) {
-		s.ram.Keep(variantHash(o.Hash, o.Variant), o, o.cost, false)
+		s.hold(o, nil)
 	}
 }
 
@@ -271,16 +266,15 @@ func (s *Store) keep(o *Object) {
 		s.forget(o)
 		return
 	}
-	defer s.lock(o)()
-	o.weigh()
-	replaces := false
+	var replaced *Object
 	if s.place(o, func(_ *variants, v *variant) bool {
-		replaces = v.stored != nil
+		replaced = v.stored
 		newest := v.filling == o || o.settled == nil // one that came whole was never offered
 		v.stored, v.filling = o, nil
 		return newest
 	}) {
-		s.hold(o, replaces)
+		s.markers.drop(o.Hash)
+		s.hold(o, replaced)
 		s.disk.put(o)
 	}
 }
@@ -296,7 +290,7 @@ func (s *Store) sink(o *Object) {
 		return set.without(o)
 	})
 	if replaced != nil {
-		s.ram.Drop(variantHash(o.Hash, o.Variant))
+		s.ram.Drop(replaced)
 	}
 }
 
@@ -307,38 +301,25 @@ func (s *Store) freshen(o, stale *Object) {
 		s.markers.drop(o.Hash)
 		return // it was on the disk alone
 	}
-	defer s.lock(o)()
-	o.weigh()
-	replaces := false
+	var replaced *Object
 	if s.place(o, func(set *variants, v *variant) bool {
 		now := set.get(stale.Variant).stored
 		if set != nil && !slices.Equal(set.vary, stale.Meta.Vary) || now != nil && now.Meta.Received > o.Meta.Received {
 			return false
 		}
-		replaces = v.stored != nil
+		replaced = v.stored
 		v.stored = o
 		return true
 	}) {
-		s.hold(o, replaces)
+		s.markers.drop(o.Hash)
+		s.hold(o, replaced)
 	}
 }
 
-// lock has one object of a key at a time placed and held: the tier would have what another had just placed forgotten. What it
-// returns ends that.
-func (s *Store) lock(o *Object) (unlock func()) {
-	mu := &s.holding[o.Hash%uint64(len(s.holding))]
-	mu.Lock()
-	return mu.Unlock
-}
-
-// hold asks the tier for room for an object that was placed in the table.
-func (s *Store) hold(o *Object, replaces bool) {
-	s.markers.drop(o.Hash)
-	key := variantHash(o.Hash, o.Variant)
-	if o.Variant != "" {
-		s.ram.Touch(key) // whoever looked it up may not have known the name
-	}
-	s.ram.Keep(key, o, o.cost, replaces)
+// hold asks the tier for room for an object that was placed in the table, instead of what it replaced there. Others may have
+// replaced it by now: the tier knows what it need not take any more.
+func (s *Store) hold(o, replaced *Object) {
+	s.ram.Keep(o, variantHash(o.Hash, o.Variant), o.weight(), replaced)
 }
 
 // place edits the place of o's variant, unless edit says no, and lets go of whatever had to leave.
@@ -357,7 +338,7 @@ func (s *Store) place(o *Object, edit func(*variants, *variant) bool) (placed bo
 		return set
 	})
 	for _, g := range gone {
-		s.ram.Drop(variantHash(g.Hash, g.Variant))
+		s.ram.Drop(g)
 	}
 	return placed
 }
@@ -365,13 +346,19 @@ func (s *Store) place(o *Object, edit func(*variants, *variant) bool) (placed bo
 // holds reports whether memory has what a record on the disk is about: a variant, or a key of which the record names the Vary.
 func (s *Store) holds(hash uint64) bool { return s.ram.Holds(hash) || s.table.holds(hash) }
 
-// forget takes o out of the table. The tier calls it for what has to go; it never calls the tier.
+// discard takes o out of memory.
+func (s *Store) discard(o *Object) {
+	s.forget(o)
+	s.ram.Drop(o)
+}
+
+// forget takes o out of the table. The tier calls it for what has to go.
 func (s *Store) forget(o *Object) {
 	s.table.change(o.Hash, o.Key, func(set *variants) *variants { return set.without(o) })
 }
 
 // variantHash names a variant to the memory tier and the memos. It is the same for every Object the variant has over time,
-// so that the tier's memory of how often it was asked for outlives them.
+// so that what they remember of it outlives them.
 func variantHash(hash uint64, variant string) uint64 {
 	if variant == "" {
 		return hash

@@ -62,10 +62,9 @@ func TestEverythingAtOnce(t *testing.T) {
 			clients.Wait()
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			b.ram.Wait()
 			held, count := int64(0), int64(0)
 			b.table.each(func(o *Object) {
-				held += o.cost
+				held += o.weight()
 				count++
 				if !o.Own.Body.Complete() {
 					t.Errorf("%s is stored and not whole", o.URL)

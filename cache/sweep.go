@@ -42,8 +42,7 @@ func (s *Store) sweep(ctx context.Context, upTo uint64) {
 	p := pacer{ctx: ctx, every: sweepMemory}
 	s.table.eachFrom(0, func(o *Object) bool {
 		if o.Verdict(s.purges, upTo) == Hard {
-			s.forget(o)
-			s.ram.Drop(variantHash(o.Hash, o.Variant))
+			s.discard(o)
 			s.stats.SweptMemory.Add(1)
 		}
 		return p.step()

@@ -47,8 +47,6 @@ var confined = []struct {
 	to     []string
 	why    string
 }{
-	{"github.com/dgraph-io/ristretto", []string{"selvage/cache/internal/ram"},
-		"it only decides who stays in memory; its types leak nowhere"},
 	{"go.etcd.io/bbolt", []string{"selvage/cache/internal/disk", "selvage/purge"},
 		"it keeps the disk tier's index and the purge journal; its types leak nowhere"},
 	{"github.com/prometheus", []string{"selvage/edge", "selvage/cmd"},
