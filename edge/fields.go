@@ -94,7 +94,7 @@ func (f *sentFields) Value(name string, i int) (string, bool) {
 	switch name {
 	case "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Client-Cert", "Client-Cert-Chain":
 		ours := http.Header{}
-		f.client.announce(f.header, ours)
+		f.client.announce(f.header, ours, nil)
 		return cache.HeaderFields(ours).Value(name, i)
 	}
 	if withheld(name) {
@@ -113,9 +113,10 @@ func outboundHeader(in http.Header, c clientInfo, proto string, id identity) htt
 	if acceptsTrailers(in) {
 		out["Te"] = []string{"trailers"}
 	}
-	c.announce(in, out)
-	out["Via"] = []string{viaWith(in, proto, id)}
-	out["Cdn-Loop"] = []string{appended(in["Cdn-Loop"], id.loop)}
+	ours := make([]string, 2, 2+announced) // one piece of memory for all lines
+	ours[0], ours[1] = viaWith(in, proto, id), appended(in["Cdn-Loop"], id.loop)
+	out["Via"], out["Cdn-Loop"] = ours[0:1:1], ours[1:2:2]
+	c.announce(in, out, ours[2:])
 	return out
 }
 

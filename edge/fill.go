@@ -4,8 +4,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"sync"
 	"time"
@@ -106,9 +104,13 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 		stale = nil
 	}
 	x.lent = true
-	q := x.q // the fill outlives the request, and is a GET also for HEAD
+	e := &struct { // one piece: they last as long as each other
+		fill  cache.Fill
+		query cache.Query
+	}{query: x.q} // the fill outlives the request, and is a GET also for HEAD
+	f, q := &e.fill, &e.query
 	q.Method = http.MethodGet
-	f := &cache.Fill{Query: &q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
+	*f = cache.Fill{Query: q, Policy: x.route.policy, Begin: x.begin, Stale: stale, Alone: d.Alone, Unreachable: unreachable}
 	head := x.fillHeader(d.Alone, background)
 	route, query, client := x.route, x.target(x.q.RawQuery, x.q.HasQuery), x.client.address()
 	f.Fetch = func(ctx context.Context, validate *cache.Meta) (*http.Response, error) {
@@ -119,7 +121,7 @@ func (x *exchange) newFill(stale *cache.Object, v cache.Verdict, d cache.Decisio
 		}
 		forward := &interim{x: x}
 		defer forward.stop()
-		resp, took, err := x.ask(r.WithContext(forward.trace(ctx)), route.pool, q.Site)
+		resp, took, err := x.ask(r.WithContext(origin.WithWitness(ctx, forward)), route.pool, q.Site)
 		x.heard(resp, took)
 		return resp, err
 	}
@@ -214,24 +216,20 @@ type interim struct {
 	done bool // the final head may be written from now on
 }
 
-func (i *interim) trace(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: i.got})
-}
-
-func (i *interim) got(code int, header textproto.MIMEHeader) error {
+// Got1xx is called for each of them, by whoever reads the origin's answer.
+func (i *interim) Got1xx(code int, header http.Header) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	// 100 is between the origin and us; HTTP/1.0 knows no interim responses (RFC 9110, section 15.2).
 	if i.done || code == http.StatusContinue || !i.x.r.ProtoAtLeast(1, 1) {
-		return nil
+		return
 	}
 	h := i.x.w.Header()
-	for name, values := range inboundHeader(http.Header(header)) {
+	for name, values := range inboundHeader(header) {
 		h[name] = values
 	}
 	i.x.w.WriteHeader(code)
 	clear(h)
-	return nil
 }
 
 func (i *interim) stop() {

@@ -287,9 +287,13 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// announce tells the origin who asked. The chain of a trusted peer is continued; anyone else's is not passed on.
-func (c clientInfo) announce(in, out http.Header) {
-	ours := []string{c.Proto, c.Host, c.forwarded(), ""} // one piece of memory for four lines
+// announced is how many lines announce writes, beside those about certificates.
+const announced = 4
+
+// announce tells the origin who asked, in lines that it appends to room. The chain of a trusted peer is continued; anyone else's is
+// not passed on.
+func (c clientInfo) announce(in, out http.Header, room []string) {
+	ours := append(room, c.Proto, c.Host, c.forwarded(), "")
 	out["X-Forwarded-Proto"], out["X-Forwarded-Host"], out["Forwarded"] = ours[0:1:1], ours[1:2:2], ours[2:3:3]
 	var chain []string
 	if c.Trusted {

@@ -95,7 +95,7 @@ func (x *exchange) passHead(alone bool) {
 		RemoteAddr: x.client.address(),
 	}
 	requested := x.clock.Now()
-	resp, took, err := x.ask(r.WithContext(informed.trace(x.r.Context())), x.route.pool, x.q.Site)
+	resp, took, err := x.ask(r.WithContext(origin.WithWitness(x.r.Context(), informed)), x.route.pool, x.q.Site)
 	x.heard(resp, took)
 	if err != nil {
 		x.passFailed(err)
@@ -151,7 +151,7 @@ func (x *exchange) forward(ctx context.Context, how wording) (*http.Response, er
 	}
 	informed := &interim{x: x}
 	defer informed.stop()
-	resp, took, err := x.ask(r.WithContext(informed.trace(ctx)), x.route.pool, x.q.Site)
+	resp, took, err := x.ask(r.WithContext(origin.WithWitness(ctx, informed)), x.route.pool, x.q.Site)
 	x.heard(resp, took)
 	return resp, err
 }

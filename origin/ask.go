@@ -37,6 +37,7 @@ func (c *conn) ask(head []byte) error {
 	case !a.asked:
 		return a.err
 	case a.sent < len(head) && a.err == nil:
+		x.await(forUpload)
 		n, err := c.Conn.Write(head[a.sent:])
 		if n > 0 {
 			x.wrote()

@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"context"
 	"io"
 	"net"
 	"path/filepath"
@@ -24,8 +23,7 @@ func TestQuestionThatWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &exchange{method: "GET", upstream: new(upstream)}
-	x.ctx, x.cancel = context.WithCancelCause(t.Context())
+	x := &exchange{method: "GET", upstream: new(upstream), caller: t.Context()}
 	c := newConn(raw, nil, "test")
 	c.served = true
 	c.begin(x)

@@ -146,7 +146,7 @@ type upgraded struct {
 }
 
 func newUpgraded(rw io.ReadWriteCloser, x *exchange) *upgraded {
-	stop := context.AfterFunc(x.ctx, func() { rw.Close() })
+	stop := context.AfterFunc(x.context(), func() { rw.Close() })
 	return &upgraded{body: body{rw, x}, rw: rw, stop: stop}
 }
 

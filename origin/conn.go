@@ -1,7 +1,6 @@
 package origin
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -143,7 +142,7 @@ func (c *conn) broken(err error) error {
 // section 9.8), of which crypto/tls does not tell; and one that answers our own, when the exchange was given up, is no end.
 func (c *conn) isWhole() bool {
 	cutShort := c.wire != nil && c.wire.ended.Load()
-	return !cutShort && c.x.ctx.Err() == nil
+	return !cutShort && c.x.cause() == nil
 }
 
 func unexpected(err error) error {
@@ -186,10 +185,10 @@ func (c *conn) openLocked() (*exchange, error) {
 	if c.err != nil {
 		return nil, net.ErrClosed
 	}
-	if c.x != nil && c.x.ctx.Err() != nil {
-		return nil, context.Cause(c.x.ctx)
+	if c.x == nil {
+		return nil, nil
 	}
-	return c.x, nil
+	return c.x, c.x.cause()
 }
 
 // CloseWrite ends one direction of an upgraded connection.

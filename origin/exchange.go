@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -13,10 +14,12 @@ import (
 // exchange is one request on its way to one upstream, and its answer until the body ends.
 //
 // At any moment it waits for one thing: for the request to be taken, for the head, for the next byte of the body. Every wait
-// has a limit. When one passes, or the connection breaks a rule, the exchange fails: its context is cancelled with the
-// Failure as the cause, http.Transport drops the connection (or resets the stream) and tries nothing more.
+// has a limit. When one passes, or the connection breaks a rule, the exchange fails: it is cancelled with the Failure as the
+// cause, its link is closed, or http.Transport drops the connection (or resets the stream) and tries nothing more.
 type exchange struct {
 	request  *http.Request
+	outgoing http.Request // as it goes to the upstream; whoever sends it writes it
+	target   url.URL      // of outgoing
 	method   string
 	upgrade  bool // the request asks for another protocol, so 101 may come
 	upstream *upstream
@@ -26,10 +29,13 @@ type exchange struct {
 	until    time.Time     // the head has to be there, unless there is a body to send; zero is no limit
 	took     time.Duration // to the head; set before the answer is delivered
 	caller   context.Context
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
+	ctx      context.Context // see context
+	answer   body            // what the caller reads
+	linked   linkBody        // below answer, on a link
 
 	mu        sync.Mutex
+	why       error         // it is over; nil until then
+	cut       func()        // ends what is under way when the exchange is cancelled; nil for nothing
 	gap       time.Duration // of the answer's body; 0 is none
 	timer     *time.Timer   // nil until the first wait
 	waiting   wait
@@ -58,18 +64,15 @@ const (
 
 // newExchange begins an exchange with an upstream whose load has room made for it.
 func newExchange(r *http.Request, u *upstream) *exchange {
-	x := &exchange{
+	return &exchange{
 		request: r, method: r.Method, upgrade: r.Header.Get("Upgrade") != "", upstream: u, began: time.Now(),
 		caller: r.Context(), gap: gapOf(r.Context(), u.timeouts.Gap),
 	}
-	x.ctx, x.cancel = context.WithCancelCause(x.caller)
-	return x
 }
 
 // traced returns the exchange's context, with which http.Transport tells where the exchange is, over HTTP/1 and HTTP/2 alike.
-// A trace of the caller's is called too.
 func (x *exchange) traced() context.Context {
-	return httptrace.WithClientTrace(x.ctx, &httptrace.ClientTrace{
+	return httptrace.WithClientTrace(x.context(), &httptrace.ClientTrace{
 		GotConn:              x.gotConn,
 		WroteHeaders:         x.wroteHeaders,
 		WroteRequest:         x.wroteRequest,
@@ -82,12 +85,18 @@ func (x *exchange) traced() context.Context {
 // on another connection because a kept one had died.
 func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	c, plain := info.Conn.(*conn)
+	x.board(c, plain, info.Reused)
+	x.await(forUpload)
+}
+
+// board takes the exchange onto a connection, ours or (then c is nil) one of HTTP/2.
+func (x *exchange) board(c *conn, plain, kept bool) {
 	x.mu.Lock()
 	refused := x.sent && !x.mayRepeatLocked(plain)
 	if x.sent && !refused {
 		x.repeats++
 	}
-	x.connected, x.multiplex, x.kept = true, !plain, info.Reused
+	x.connected, x.multiplex, x.kept = true, !plain, kept
 	inTurn := plain && x.repeats == maxRepeats
 	x.mu.Unlock()
 	if inTurn { // http.Transport would go through all that were kept
@@ -99,7 +108,6 @@ func (x *exchange) gotConn(info httptrace.GotConnInfo) {
 	if plain {
 		c.begin(x)
 	}
-	x.await(forUpload)
 }
 
 // maxRepeats is for a request whose stream is reset, or never seen before its connection ends.
@@ -145,16 +153,18 @@ func (x *exchange) gotByte() {
 	x.answered = true
 }
 
-// gotInterim bounds interim responses over HTTP/2, as the follower does over HTTP/1: http.Transport takes any number once somebody
-// is told of them. An error that it returned would be lost where the caller has a trace.
-func (x *exchange) gotInterim(int, textproto.MIMEHeader) error {
+// gotInterim tells of an interim response. It bounds their number over HTTP/2, as the follower does over HTTP/1: http.Transport takes
+// any once somebody is told of them.
+func (x *exchange) gotInterim(code int, header textproto.MIMEHeader) error {
 	x.mu.Lock()
 	x.interim++
 	tooMany := x.interim > maxInterim
 	x.mu.Unlock()
 	if tooMany {
 		x.fail(tooManyInterim())
+		return nil
 	}
+	tellInterim(x.caller, code, http.Header(header))
 	return nil
 }
 
@@ -255,34 +265,6 @@ func (x *exchange) expire() {
 	}
 }
 
-// fail ends the exchange. The first failure stays.
-func (x *exchange) fail(f *Failure) { x.cancel(x.complete(f)) }
-
-// hasFailed reports whether there was a failure, which http.Transport may not have noticed: when an answer comes at the same moment,
-// it gives either.
-func (x *exchange) hasFailed() bool {
-	if x.ctx.Err() == nil {
-		return false
-	}
-	var f *Failure
-	return errors.As(context.Cause(x.ctx), &f)
-}
-
-// end releases what the exchange holds; its answer is over or not wanted any more.
-func (x *exchange) end() {
-	x.gotHead()
-	x.rest(forBody)
-	x.cancel(nil)
-	x.judge(unknown, "")
-	x.mu.Lock()
-	over := x.over
-	x.over = true
-	x.mu.Unlock()
-	if !over {
-		x.upstream.leave()
-	}
-}
-
 // verdict is what an exchange says of its upstream.
 type verdict int
 
@@ -328,13 +310,14 @@ func (x *exchange) complete(f *Failure) *Failure {
 // body as they are, else a Failure.
 func (x *exchange) reason(err error) error {
 	var f *Failure
-	if errors.As(context.Cause(x.ctx), &f) {
+	cause := x.cause()
+	if errors.As(cause, &f) {
 		return f
 	}
 	if x.caller.Err() != nil {
 		return context.Cause(x.caller)
 	}
-	if context.Cause(x.ctx) == errLost {
+	if cause == errLost {
 		return errLost
 	}
 	x.mu.Lock()

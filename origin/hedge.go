@@ -22,11 +22,11 @@ func (o raced) isGood() bool { return o.err == nil && !isErrorStatus(o.response.
 // attempt makes the exchange x, or races it against another one when its answer takes long. It returns the one that counts.
 func (p *Pool) attempt(a *attempts, x *exchange) (*exchange, *http.Response, error) {
 	if p.retry.Hedge == 0 || a.r.Method != http.MethodGet || hasBody(a.r) {
-		response, err := x.upstream.roundTrip(a.r, x)
+		response, err := x.upstream.roundTrip(x)
 		return x, response, err
 	}
 	outcomes := make(chan raced, 2)
-	race(a.r, x, outcomes)
+	race(x, outcomes)
 	late := time.NewTimer(p.retry.Hedge)
 	defer late.Stop()
 	select {
@@ -39,7 +39,7 @@ func (p *Pool) attempt(a *attempts, x *exchange) (*exchange, *http.Response, err
 		o := <-outcomes
 		return o.x, o.response, o.err
 	}
-	race(a.r, second, outcomes)
+	race(second, outcomes)
 	o := winner(outcomes, x, second)
 	return o.x, o.response, o.err
 }
@@ -55,9 +55,9 @@ func (p *Pool) hedge(a *attempts, x *exchange) *exchange {
 }
 
 // race makes an exchange in a goroutine of its own. Whoever starts it takes its outcome.
-func race(r *http.Request, x *exchange, outcomes chan<- raced) {
+func race(x *exchange, outcomes chan<- raced) {
 	go func() {
-		response, err := x.upstream.roundTrip(r, x)
+		response, err := x.upstream.roundTrip(x)
 		outcomes <- raced{x, response, err}
 	}()
 }

@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -190,14 +188,13 @@ func TestHTTP2Interim(t *testing.T) {
 			writeHead(f, stream, ":status", "200")
 			f.WriteData(stream, true, []byte("ok"))
 		}))
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-			Got1xxResponse: func(int, textproto.MIMEHeader) error { return nil },
-		})
+		var got codes
+		ctx := WithWitness(t.Context(), &got)
 		_, body, err := exchangeOnce(p, newRequest(t, "GET", "/", nil).WithContext(ctx))
 		if want != "" {
 			wantFailure(t, err, want, 502)
-		} else if err != nil || body != "ok" {
-			t.Errorf("after %d: %q, %v", n, body, err)
+		} else if err != nil || body != "ok" || len(got) != n {
+			t.Errorf("after %d: %q, %v, told of %d", n, body, err, len(got))
 		}
 		p.Close()
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"sync/atomic"
 	"time"
 )
@@ -20,21 +18,24 @@ type link struct {
 	*conn
 	of    *links
 	in    *bufio.Reader
+	cut   func()    // ends whatever waits for the connection
 	since time.Time // idle; guarded by of.mu
 }
 
 func newLink(of *links, c *conn) *link {
-	return &link{conn: c, of: of, in: bufio.NewReaderSize(c, maxTrailer)}
+	k := &link{conn: c, of: of, in: bufio.NewReaderSize(c, maxTrailer)}
+	k.cut = func() { k.Close() }
+	return k
 }
 
 // roundTrip makes an exchange on a kept connection, or on a new one. A kept connection that dies before a byte of the answer
 // may have died before it saw the request: another one is tried. Once a request has gone out that is a new one: an upstream that
 // hangs up on a request is not asked on each of the kept in turn.
-func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
+func (l *links) roundTrip(x *exchange) (*http.Response, error) {
 	head := requests.Get().(*[]byte)
 	defer requests.Put(head)
 	var err error
-	if *head, err = appendRequest((*head)[:0], r); err != nil {
+	if *head, err = appendRequest((*head)[:0], &x.outgoing); err != nil {
 		return nil, err
 	}
 	for {
@@ -42,11 +43,11 @@ func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 		if x.isSent() {
 			take = l.dial
 		}
-		k, err := take(x.ctx)
+		k, err := take(x)
 		if err != nil {
 			return nil, err
 		}
-		response, err := k.exchange(r, *head, x)
+		response, err := k.exchange(*head, x)
 		if err == nil {
 			return response, nil
 		}
@@ -60,19 +61,21 @@ func (l *links) roundTrip(r *http.Request, x *exchange) (*http.Response, error) 
 // mayRepeat judges an exchange that failed here. What may have been read by the upstream is sent again only where that changes
 // nothing (RFC 9110, section 9.2.2), and only for a connection that had been good before.
 func (k *link) mayRepeat(x *exchange) bool {
-	return k.kept && !k.follower.started() && x.ctx.Err() == nil && (k.unasked || isSafe(x.method))
+	return k.kept && !k.follower.started() && x.cause() == nil && (k.unasked || isSafe(x.method))
 }
 
-// exchange sends r, whose head is written, and reads the head of its answer.
-func (k *link) exchange(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
-	x.gotConn(httptrace.GotConnInfo{Conn: k.conn})
-	unbind := context.AfterFunc(x.ctx, k.cut)
-	response, err := k.answer(r, head, x)
+// exchange sends the request, whose head is written, and reads the head of its answer.
+func (k *link) exchange(head []byte, x *exchange) (*http.Response, error) {
+	x.board(k.conn, true, false)
+	x.bind(k.cut)
+	stay := context.AfterFunc(x.caller, k.cut)
+	response, err := k.answer(head, x)
 	if err != nil {
-		unbind()
+		stay()
 		return nil, err
 	}
-	b := &linkBody{ReadCloser: response.Body, link: k, unbind: unbind, keep: !response.Close && !r.Close}
+	b := &x.linked
+	b.ReadCloser, b.link, b.x, b.stay, b.keep = response.Body, k, x, stay, !response.Close && !x.outgoing.Close
 	if response.Body == http.NoBody {
 		b.end(true)
 		return response, nil
@@ -81,10 +84,7 @@ func (k *link) exchange(r *http.Request, head []byte, x *exchange) (*http.Respon
 	return response, nil
 }
 
-// cut ends whatever waits for the connection.
-func (k *link) cut() { k.Close() }
-
-func (k *link) answer(r *http.Request, head []byte, x *exchange) (*http.Response, error) {
+func (k *link) answer(head []byte, x *exchange) (*http.Response, error) {
 	if err := k.send(head, x); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (k *link) answer(r *http.Request, head []byte, x *exchange) (*http.Response
 		return nil, err
 	}
 	x.gotByte()
-	return k.head(r)
+	return k.head(x)
 }
 
 // send writes the head of a request.
@@ -100,25 +100,20 @@ func (k *link) send(head []byte, x *exchange) error {
 	if k.kept && k.socket != nil {
 		return k.ask(head)
 	}
+	x.await(forUpload)
 	_, err := k.Write(head)
 	x.await(forHead)
 	return err
 }
 
-// head reads the final head, and tells the caller's trace of those before it. How many there may be is the follower's affair.
-func (k *link) head(r *http.Request) (*http.Response, error) {
-	trace := httptrace.ContextClientTrace(r.Context())
+// head reads the final head, and tells of those before it. How many there may be is the follower's affair.
+func (k *link) head(x *exchange) (*http.Response, error) {
 	for {
-		response, err := http.ReadResponse(k.in, r)
+		response, err := http.ReadResponse(k.in, &x.outgoing)
 		if err != nil || response.StatusCode >= 200 {
 			return response, err
 		}
-		if trace == nil || trace.Got1xxResponse == nil {
-			continue
-		}
-		if err := trace.Got1xxResponse(response.StatusCode, textproto.MIMEHeader(response.Header)); err != nil {
-			return nil, err
-		}
+		tellInterim(x.caller, response.StatusCode, response.Header)
 	}
 }
 
@@ -139,10 +134,11 @@ func (k *link) arrived() bool {
 // linkBody is the body of an answer on a link. Close may be called while another goroutine is in Read.
 type linkBody struct {
 	io.ReadCloser
-	link   *link
-	unbind func() bool // the link from the exchange's context
-	keep   bool
-	over   atomic.Bool
+	link *link
+	x    *exchange
+	stay func() bool // the end of the caller's context does not cut the link any more
+	keep bool
+	over atomic.Bool
 }
 
 func (b *linkBody) Read(p []byte) (int, error) {
@@ -163,7 +159,8 @@ func (b *linkBody) end(whole bool) {
 	if b.over.Swap(true) {
 		return
 	}
-	if b.unbind() && whole && b.keep && b.link.reusable() {
+	stays := b.stay()
+	if b.x.unbind() && stays && whole && b.keep && b.link.reusable() {
 		b.link.of.put(b.link)
 		return
 	}

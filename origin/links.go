@@ -26,14 +26,17 @@ type links struct {
 const sweepEvery = 5 * time.Second
 
 // take returns the connection that was used last, or a new one.
-func (l *links) take(ctx context.Context) (*link, error) {
+func (l *links) take(x *exchange) (*link, error) {
 	if k := l.pop(); k != nil {
 		return k, nil
 	}
-	return l.dial(ctx)
+	return l.dial(x)
 }
 
-func (l *links) dial(ctx context.Context) (*link, error) {
+func (l *links) dial(x *exchange) (*link, error) {
+	ctx, cancel := context.WithCancelCause(x.caller)
+	defer cancel(nil)
+	x.bind(func() { cancel(x.cause()) })
 	c, err := l.upstream.dial(ctx, "", "")
 	if err != nil {
 		return nil, err

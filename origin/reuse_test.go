@@ -6,8 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -258,13 +256,16 @@ func TestGarbageOnKeptConnection(t *testing.T) {
 	})
 }
 
-// TestInterimResponses reach the caller's trace.
+// codes is a Witness.
+type codes []int
+
+func (c *codes) Got1xx(code int, _ http.Header) { *c = append(*c, code) }
+
+// TestInterimResponses reach the caller's witness.
 func TestInterimResponses(t *testing.T) {
 	withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
-		var got []int
-		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
-			Got1xxResponse: func(code int, _ textproto.MIMEHeader) error { got = append(got, code); return nil },
-		})
+		var got codes
+		ctx := WithWitness(t.Context(), &got)
 		wantBody(t, p, newRequest(t, "GET", "/", nil).WithContext(ctx), 200, "ok")
 		if len(got) != 2 || got[0] != 103 || got[1] != 102 {
 			t.Errorf("interim responses = %v, want [103 102]", got)

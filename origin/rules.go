@@ -52,8 +52,8 @@ func rebase(path, prefix string) string {
 func (r *rules) changesPaths() bool { return r.path != PathConfig{} }
 
 // target is the URL of a request at an upstream.
-func (r *rules) target(u *upstream, from *url.URL) *url.URL {
-	to := &url.URL{
+func (r *rules) target(u *upstream, from *url.URL) url.URL {
+	to := url.URL{
 		Scheme: u.scheme, Host: u.host,
 		Path: from.Path, RawPath: from.RawPath, RawQuery: from.RawQuery, ForceQuery: from.ForceQuery,
 	}

@@ -64,7 +64,7 @@ func streamRequest(ctx context.Context, from net.Addr) *http.Request {
 // connect makes the exchange's connection. Whether that works is what the exchange says of its upstream.
 func (x *exchange) connect(from, to net.Addr) (net.Conn, error) {
 	u := x.upstream
-	ctx, cancel := context.WithTimeout(x.ctx, u.timeouts.Connect)
+	ctx, cancel := context.WithTimeout(x.context(), u.timeouts.Connect)
 	defer cancel()
 	c, err := u.reach(ctx, from, to)
 	if err != nil {

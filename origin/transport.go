@@ -28,14 +28,14 @@ type transports struct {
 	links          *links // nil where they cannot be used
 }
 
-func (t *transports) send(r *http.Request, x *exchange) (*http.Response, error) {
-	switch {
+func (t *transports) send(x *exchange) (*http.Response, error) {
+	switch r := &x.outgoing; {
 	case hasBody(r):
 		return t.uploads.RoundTrip(r.WithContext(x.traced()))
 	case t.links == nil || x.upgrade || r.Method == http.MethodConnect:
 		return t.plain.RoundTrip(r.WithContext(x.traced()))
 	}
-	return t.links.roundTrip(r, x)
+	return t.links.roundTrip(x)
 }
 
 // closeIdle closes the connections that no exchange uses; until the next request, the others are closed when they are idle.

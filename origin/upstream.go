@@ -84,8 +84,9 @@ func (u *upstream) run(ctx context.Context) {
 	running.Wait()
 }
 
-func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, error) {
-	response, err := u.send(u.outgoing(r, x), x)
+func (u *upstream) roundTrip(x *exchange) (*http.Response, error) {
+	u.prepare(x)
+	response, err := u.send(x)
 	if err == nil && x.hasFailed() {
 		response.Body.Close()
 		err = context.Canceled
@@ -106,12 +107,12 @@ func (u *upstream) roundTrip(r *http.Request, x *exchange) (*http.Response, erro
 	return x.deliver(response)
 }
 
-func (u *upstream) send(r *http.Request, x *exchange) (*http.Response, error) {
+func (u *upstream) send(x *exchange) (*http.Response, error) {
 	if u.folder != nil {
 		x.takeOver()
-		return u.folder.RoundTrip(r)
+		return u.folder.RoundTrip(&x.outgoing)
 	}
-	return u.transports.Load().send(r, x)
+	return u.transports.Load().send(x)
 }
 
 // isErrorStatus reports whether a status says that the upstream is at fault, rather than the request (RFC 5861, section 4).
@@ -123,10 +124,11 @@ func isErrorStatus(status int) bool {
 	return false
 }
 
-// outgoing is r for this upstream. Nothing is added that r does not have, but by the origin's rules.
-func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
-	out := r.WithContext(x.ctx)
-	out.URL = u.pool.rules.target(u, r.URL)
+// prepare makes what goes out of the request. Nothing is added that it does not have, but by the origin's rules.
+func (u *upstream) prepare(x *exchange) {
+	r, out := x.request, &x.outgoing
+	*out, x.target = *r, u.pool.rules.target(u, r.URL)
+	out.URL = &x.target
 	out.GetBody = nil // a body is never sent twice
 	if hasBody(r) {
 		out.Body = &upload{ReadCloser: r.Body, x: x}
@@ -148,7 +150,6 @@ func (u *upstream) outgoing(r *http.Request, x *exchange) *http.Request {
 	if signer != nil {
 		signer.sign(out, time.Now())
 	}
-	return out
 }
 
 // speaksHTTP1 reports whether the version is known before there is a connection. HTTP/2 has no field Connection, and must not be
@@ -167,7 +168,8 @@ func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 		response.Body = &promised{response.Body, response.ContentLength}
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		response.Body = &body{ReadCloser: response.Body, x: x}
+		x.answer = body{response.Body, x}
+		response.Body = &x.answer
 		return response, nil
 	}
 	rw, why := x.switched(response)

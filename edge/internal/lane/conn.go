@@ -42,6 +42,7 @@ type conn struct {
 
 	context context.Context // of requests that are served here; nil before the first
 	remote  string          // their RemoteAddr
+	vigil   vigil           // over them
 
 	joint *Writer // owned by the handler that answers: see Info.WriteRest
 

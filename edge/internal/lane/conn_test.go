@@ -3,6 +3,7 @@ package lane
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -216,6 +217,41 @@ func TestClientLeaves(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestEveryRequestIsWatched: the client is looked for during each slow answer on a connection, whatever the one before it took,
+// and each handler has a context that ends with it.
+func TestEveryRequestIsWatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var before context.Context
+		left := make(chan struct{})
+		r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+			if before != nil && before.Err() == nil || r.Context().Err() != nil {
+				t.Errorf("%s: the context before has %v and this one %v", r.RequestURI, before.Err(), r.Context().Err())
+			}
+			before = r.Context()
+			switch r.RequestURI {
+			case "/slow":
+				advanceOnly(2 * watchAfter)
+			case "/left":
+				<-r.Context().Done()
+				close(left)
+			}
+		}, nil).start(nil)
+		c := r.l.dial()
+		in := bufio.NewReader(c)
+		for _, target := range []string{"/slow", "/fast", "/slow", "/slow", "/fast"} {
+			send(t, c, "GET "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
+			response, err := http.ReadResponse(in, nil)
+			if err != nil || response.StatusCode != http.StatusOK {
+				t.Fatalf("%s: %v, %v", target, response, err)
+			}
+		}
+		send(t, c, "GET /left HTTP/1.1\r\nHost: a\r\n\r\n")
+		synctest.Wait()
+		_ = c.Close()
+		<-left
+	})
 }
 
 // TestHalfCloseIsAnswered: a client may send all its requests, end its side, and read.

@@ -30,9 +30,9 @@ func (c *conn) serve() error {
 	ctx, cancel := context.WithCancel(c.context)
 	defer cancel()
 	w := newReply(c, r.Method)
-	end := c.watchClient(cancel)
+	c.watchClient(cancel)
 	err = c.handle(w, r.WithContext(ctx))
-	end()
+	c.endWatch()
 	if err == nil {
 		err = w.finish()
 	}
@@ -83,21 +83,34 @@ func (c *conn) handle(w http.ResponseWriter, r *http.Request) (err error) {
 	return nil
 }
 
-// watchClient calls left if the client leaves while the handler takes its time. The function returned ends that; nothing else
-// may be read before.
-func (c *conn) watchClient(left func()) (end func()) {
-	done := make(chan struct{})
-	timer := time.AfterFunc(watchAfter, func() {
-		defer close(done)
-		_ = c.watch() // it is over, whatever ended it
-		left()
-	})
-	return func() {
-		if timer.Stop() {
-			return
-		}
-		_ = c.SetReadDeadline(time.Unix(1, 0)) // an error is that of a closed connection, which ends the watch as well
-		<-done
-		_ = c.SetReadDeadline(time.Time{})
+// vigil is a look at the client of a handler that takes its time. One serves all requests of a connection, one after the other.
+type vigil struct {
+	timer *time.Timer        // nil before the first request
+	left  context.CancelFunc // of the request
+	over  chan struct{}      // the connection is not read any more
+}
+
+// watchClient calls left if the client leaves while the handler takes its time, until endWatch.
+func (c *conn) watchClient(left context.CancelFunc) {
+	v := &c.vigil
+	if v.left = left; v.timer != nil {
+		v.timer.Reset(watchAfter)
+		return
 	}
+	v.over = make(chan struct{}, 1)
+	v.timer = time.AfterFunc(watchAfter, func() {
+		_ = c.watch() // it is over, whatever ended it
+		v.left()
+		v.over <- struct{}{}
+	})
+}
+
+// endWatch ends that; nothing else may be read before.
+func (c *conn) endWatch() {
+	if c.vigil.timer.Stop() {
+		return
+	}
+	_ = c.SetReadDeadline(time.Unix(1, 0)) // an error is that of a closed connection, which ends the watch as well
+	<-c.vigil.over
+	_ = c.SetReadDeadline(time.Time{})
 }

@@ -1,0 +1,26 @@
+package origin
+
+import (
+	"context"
+	"net/http"
+)
+
+// Witness is told of the interim responses that come before the answer to a request (RFC 9110, section 15.2).
+// Others than the caller of RoundTrip may call it, also together or once that has returned: an exchange that has lost, say.
+type Witness interface {
+	Got1xx(code int, header http.Header)
+}
+
+type witnessKey struct{}
+
+// WithWitness has w told of the interim responses to the requests that are made with the context it returns.
+func WithWitness(ctx context.Context, w Witness) context.Context {
+	return context.WithValue(ctx, witnessKey{}, w)
+}
+
+// tellInterim tells the caller's witness, if there is one.
+func tellInterim(caller context.Context, code int, header http.Header) {
+	if w, ok := caller.Value(witnessKey{}).(Witness); ok {
+		w.Got1xx(code, header)
+	}
+}
