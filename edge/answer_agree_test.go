@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,6 +16,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"selvage/cache"
+	"selvage/origin"
 	"selvage/purge"
 )
 
@@ -66,7 +65,7 @@ func (o agreeOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 	case mood == "confirming" && (r.Header.Get("If-None-Match") != "" || r.Header.Get("If-Modified-Since") != ""):
 		resp = text(304, "", "X-Confirmed: yes", "Age: 2")
 	case mood == "hinting":
-		_ = httptrace.ContextClientTrace(r.Context()).Got1xxResponse(103, textproto.MIMEHeader{"Link": {"</c>; rel=preload"}, "Age": {"9"}})
+		origin.WitnessFrom(r.Context()).Got1xx(103, http.Header{"Link": {"</c>; rel=preload"}, "Age": {"9"}})
 	}
 	if resp.Header["Cache-Control"] == nil {
 		resp.Header.Set("Cache-Control", "max-age=10, stale-while-revalidate=5, stale-if-error=1000")

@@ -36,7 +36,8 @@ func (x *exchange) cause() error {
 	return x.why
 }
 
-// bind has cut called once the exchange is cancelled; at once if it has been. It takes the place of what was bound before.
+// bind has cut called once the exchange is cancelled; at once if it has been. It takes the place of what was bound before. Whoever
+// cancels waits for it: to close a socket is to wait for who is busy with it, who must not be the one that cancels (see changed).
 func (x *exchange) bind(cut func()) {
 	x.mu.Lock()
 	over := x.why != nil

@@ -18,9 +18,14 @@ func WithWitness(ctx context.Context, w Witness) context.Context {
 	return context.WithValue(ctx, witnessKey{}, w)
 }
 
-// tellInterim tells the caller's witness, if there is one.
+// WitnessFrom returns who is to be told, or nil.
+func WitnessFrom(ctx context.Context) Witness {
+	w, _ := ctx.Value(witnessKey{}).(Witness)
+	return w
+}
+
 func tellInterim(caller context.Context, code int, header http.Header) {
-	if w, ok := caller.Value(witnessKey{}).(Witness); ok {
+	if w := WitnessFrom(caller); w != nil {
 		w.Got1xx(code, header)
 	}
 }

@@ -107,10 +107,10 @@ func (c *conn) watchClient(left context.CancelFunc) {
 
 // endWatch ends that; nothing else may be read before.
 func (c *conn) endWatch() {
-	if c.vigil.timer.Stop() {
-		return
+	if !c.vigil.timer.Stop() {
+		_ = c.SetReadDeadline(time.Unix(1, 0)) // an error is that of a closed connection, which ends the watch as well
+		<-c.vigil.over
+		_ = c.SetReadDeadline(time.Time{})
 	}
-	_ = c.SetReadDeadline(time.Unix(1, 0)) // an error is that of a closed connection, which ends the watch as well
-	<-c.vigil.over
-	_ = c.SetReadDeadline(time.Time{})
+	c.vigil.left = nil // and with it the request
 }
