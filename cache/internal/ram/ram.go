@@ -125,11 +125,23 @@ func (t *Tier[V]) reduce(newest V) (out V, over bool) {
 // candidate returns whose turn it is to leave, or to be spared.
 func (t *Tier[V]) candidate(newest V) V {
 	var none V
-	v := t.trial.oldest
-	if v == none || v == newest || t.trial.cost <= t.limit/trialShare && t.main.oldest != none {
-		return t.main.oldest
+	trial, main := t.turn(&t.trial, newest), t.turn(&t.main, newest)
+	if trial == none || t.trial.cost <= t.limit/trialShare && main != none {
+		return main
 	}
-	return v
+	return trial
+}
+
+// turn returns the oldest of a queue, before whom the newest value of all steps back; nil where that is alone.
+func (t *Tier[V]) turn(q *queue[V], newest V) (v V) {
+	if q.oldest == newest && q.newest != newest {
+		t.remove(newest)
+		t.push(q, newest)
+	}
+	if q.oldest == newest {
+		return v
+	}
+	return q.oldest
 }
 
 // Drop lets go of v, also of one that has yet to come.

@@ -112,6 +112,39 @@ func TestWhatComesBackStays(t *testing.T) {
 	}
 }
 
+// What comes back where all else was asked for is not the first to leave.
+func TestWhatComesBackHasARound(t *testing.T) {
+	k := newTier(1000)
+	keep(k, 1, 20)
+	for i := range 60 {
+		keep(k, uint64(1000+i), 20).Touch()
+	}
+	for _, v := range k.kept() {
+		v.Touch()
+	}
+	back := keep(k, 1, 20)
+	keep(k, 2, 20)
+	if back.in != &k.main || k.trial.cost > 1000/trialShare {
+		t.Errorf("gone %d times, %d bytes on trial; want it to stay while others leave the main queue", back.gone, k.trial.cost)
+	}
+}
+
+// Two that are too large together may both come before either has made room.
+func TestTwoAtATimeMakeRoom(t *testing.T) {
+	k := newTier(1000)
+	a, b := &item{name: spread(1)}, &item{name: spread(2)}
+	if !k.admit(a, a.name, 600, nil) || !k.admit(b, b.name, 600, nil) {
+		t.Fatal("one was refused")
+	}
+	out, over := k.reduce(a)
+	if !over || out != b || a.in == nil {
+		t.Errorf("%p leaves for %p, want %p", out, a, b)
+	}
+	if _, over = k.reduce(b); over {
+		t.Error("and another one leaves")
+	}
+}
+
 func TestAReplacementGetsWhatItsForerunnerEarned(t *testing.T) {
 	k := newTier(1000)
 	first := keep(k, 7, 20)
