@@ -132,3 +132,28 @@ func TestNothingStaysBound(t *testing.T) {
 		})
 	}
 }
+
+// TestLateTimer: a timer that fires while what was waited for comes does not end the exchange, also when it is heard later.
+func TestLateTimer(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		comes func(*exchange)
+		what  wait
+	}{
+		{"bytes of the request", func(x *exchange) { x.rest(forUpload) }, forUpload},
+		{"the head", (*exchange).gotHead, forHead},
+		{"bytes of the body", func(x *exchange) { x.rest(forBody) }, forBody},
+	} {
+		x := newExchange(newRequest(t, "GET", "/", nil), testUpstream(t))
+		x.await(row.what)
+		row.comes(x)
+		if x.expire(); x.cause() != nil {
+			t.Errorf("%s: %v", row.name, x.cause())
+		}
+		x.await(forBody)
+		if x.expire(); x.cause() == nil {
+			t.Errorf("%s: and then nothing ends it", row.name)
+		}
+		x.end()
+	}
+}

@@ -57,7 +57,8 @@ type exchange struct {
 type wait int
 
 const (
-	forUpload wait = iota // the upstream takes bytes of the request
+	forNothing wait = iota
+	forUpload       // the upstream takes bytes of the request
 	forHead
 	forBody
 )
@@ -246,11 +247,13 @@ func (x *exchange) rest(what wait) {
 func (x *exchange) isOverLocked(what wait) bool { return x.headed && what != forBody }
 
 func (x *exchange) restLocked() {
+	x.waiting = forNothing
 	if x.timer != nil {
 		x.timer.Stop()
 	}
 }
 
+// expire is the timer's, which may have fired just as the wait ended.
 func (x *exchange) expire() {
 	x.mu.Lock()
 	waiting := x.waiting
