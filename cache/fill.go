@@ -276,6 +276,9 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 	a.Admission.Meta.Epoch = epoch
 	if IsErrorStatus(r.Status) {
 		s.failed(f, a)
+		if a.Admission.Store && s.hasStandIn(f) { // which is to be there for the next request, too
+			a.Admission.Store, a.Admission.Reason = false, NotStoredError
+		}
 	} else {
 		s.trouble.drop(s.variantOf(f))
 	}
@@ -302,6 +305,15 @@ func (s *Store) received(f *Fill, r *Response, resp *http.Response, epoch uint64
 		s.pump(p)
 	}
 	return a, true
+}
+
+// hasStandIn reports whether what the fill was to replace may be used in place of an error (RFC 5861, section 4).
+func (s *Store) hasStandIn(f *Fill) bool {
+	if f.Stale == nil {
+		return false
+	}
+	_, allowed := StaleAllowed(f.Stale.Meta, f.Stale.Verdict(s.purges, f.Begin), ErrorStatus, s.clock.Now().Mono)
+	return allowed
 }
 
 // pump has p move its body while requests already follow it.

@@ -444,6 +444,33 @@ func TestSoftPurgedObjectBacksOffToo(t *testing.T) {
 	})
 }
 
+// An error that may be stored does not displace what stands in for it: once that may no longer, it does.
+func TestAnErrorDoesNotDisplaceWhatStandsInForIt(t *testing.T) {
+	inBubble(t, noPurges{}, 1<<20, func(t *testing.T, b *bench) {
+		b.origin = func(_ context.Context, n int64, _ *Meta) (*http.Response, error) {
+			if n == 1 {
+				return replyText("good", "Cache-Control: max-age=10, stale-if-error=60"), nil
+			}
+			return reply(503, strings.NewReader("bad"), 3, "Cache-Control: max-age=10"), nil
+		}
+		b.get("/a")
+		for _, c := range []struct {
+			after  time.Duration
+			stored bool
+		}{{20 * time.Second, false}, {100 * time.Second, true}} {
+			time.Sleep(c.after)
+			stale, _ := b.look(b.query("/a"))
+			a := b.fill(b.query("/a"), stale, false)
+			if body, err := b.body(a); body != "bad" || err != nil || a.Status != 503 || a.Admission.Store != c.stored {
+				t.Errorf("after %v: %d %q, %v, stored %v, want a 503 and %v", c.after, a.Status, body, err, a.Admission.Store, c.stored)
+			}
+			if now, _ := b.look(b.query("/a")); (now == stale) == c.stored {
+				t.Errorf("after %v: displaced %v, want %v", c.after, now != stale, c.stored)
+			}
+		}
+	})
+}
+
 // In a full tier a newcomer stays for how often it is asked for, and that must count for variants as well.
 func TestVariantsThatAreAskedForOftenStay(t *testing.T) {
 	for _, vary := range []string{"", "Vary: X-Kind"} {

@@ -54,7 +54,7 @@ const (
 	NotStoredAuth       Reason = "authorization-response" // RFC 9111, section 3.5
 	NotStoredStatus     Reason = "status"                 // not final, not understood, or not cacheable without freshness
 	NotStoredPartial    Reason = "partial"                // 206: never stored as a whole
-	NotStoredError      Reason = "server-error"           // a 5xx without explicit freshness
+	NotStoredError      Reason = "server-error"           // a 5xx without explicit freshness, or with something stale to stand in for it
 	NotStoredFreshness  Reason = "no-freshness"           // nothing would ever make it usable again
 	NotStoredTooLarge   Reason = "too-large"
 	NotStoredTags       Reason = "tags"         // more than are kept, so that a purge by the others would miss it

@@ -8,9 +8,8 @@ import (
 	"selvage/edge/internal/lane"
 )
 
-// answerLines puts the field lines of an answer into net/http's map, for whoever wants one: the lane takes the head of a whole
-// answer as lines, see transaction.appendHead. Their values share one slice: a slice for each line was
-// a third of what a hit allocated.
+// answerLines puts the field lines of an answer into net/http's map, where one is wanted: of a whole answer the lane takes the lines
+// themselves, see transaction.appendHead. Their values share one slice: a slice for each line was a third of what a hit allocated.
 type answerLines struct {
 	header http.Header
 	values []string

@@ -10,10 +10,11 @@
 //	decide    cache.Decide, and cache.Withhold where the origin cannot be asked          freeze.go
 //	fill      claim; the leader fetches, cache.Admit decides on storing              fill.go
 //	pass      to the origin and back, nothing stored; upgraded connections           pass.go, tunnel.go
-//	respond   preconditions, ranges, write: always from a cache.Object               respond.go, write.go
+//	respond   preconditions, ranges, write: always from a cache.Object               respond.go, answerhead.go, write.go
 //	          codings that have yet to be made                                       coding.go
 //	          errors of our own, and the pages of a site for them                    fail.go, errorpage.go
-//	          both for hits on the connection itself, below net/http                 hit.go, hithead.go
+//	          what both ways know, and the head of an answer from what is stored     transaction.go
+//	          both for hits on the connection itself, below net/http                 hit.go
 //	finish    one Result → access log, metrics, Cache-Status                         result.go, status.go
 //	          the log and the metrics                                                log.go, logqueue.go, logline.go, metrics.go, tally.go
 //

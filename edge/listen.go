@@ -104,7 +104,7 @@ func (e *Edge) laneConfig(c Config) lane.Config {
 			Handshake: c.Timeouts.Handshake, Header: c.Timeouts.Header, Idle: c.Timeouts.Idle, Write: c.Timeouts.Write,
 		},
 		Refused: e.refusedHead,
-		Opened:  func(i *lane.Info) { e.visits.arrive(connID(i.ID), peerAddr(i.Remote.String())) },
+		Opened:  func(i *lane.Info) { e.visits.arrive(connID(i.ID), i.Peer) },
 		Closed:  func(id uint64) { e.visits.leave(connID(id)) },
 		Answer:  e.answerHit,
 		Logger:  e.logger,

@@ -18,6 +18,7 @@
 //   - rules: what is changed between the edge's names and paths and the origin's; its signer signs.
 //   - queue: where requests wait while every upstream is at a limit.
 //   - exchange: one request on its way to one upstream, and its answer until the body ends. It owns the timeouts.
+//   - Witness: who is told of interim responses.
 //   - conn: an HTTP/1 connection below http.Transport, or below a link. What it hands up has kept the rules.
 //   - link: a conn without TLS for requests without a body, read and written by who wants the answer. All other requests are
 //     http.Transport's.

@@ -2,7 +2,7 @@
 // HTTP/1 head, deadlines, and the registry by which connections are bounded, counted and drained.
 //
 // A head that wants nothing but an answer, as most do, is served by the lane: at the boundary between two requests it asks an
-// Answerer, which answers from what is at hand, and runs the handler for what that leaves to it, with a reply as its
+// Answerer, which answers from what is at hand, and runs the handler for what that leaves to it, with a Reply as its
 // http.ResponseWriter.
 //
 // net/http serves the rest: bodies, upgrades, HTTP/1.0. A connection has a goroutine of the lane's until the first such request; then
@@ -16,7 +16,8 @@
 //   - conn: an HTTP/1 connection on top of a link, or of TLS on a link: the state machine that net/http reads through.
 //   - work: what a conn needs while something is under way, and does without while it waits: buffers, the head, the Writer.
 //   - Answerer, Request, Writer: who may answer below the handler, what is asked, and where the answer goes.
-//   - reply: the http.ResponseWriter of a request that the lane serves.
+//   - Reply: the http.ResponseWriter of a request that the lane serves.
+//   - vigil: who looks, when a handler takes its time, whether the client is still there.
 //   - records: a link as TLS writes to it: the records of one answer leave together.
 //   - quicFront: a UDP socket, and quic-go that reads it. Its connections are http3Conns, with links like all others.
 //   - calmConn: an HTTP/2 connection on top of TLS, which is cut when it floods.
