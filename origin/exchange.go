@@ -187,9 +187,11 @@ func (x *exchange) dropInvented(h http.Header) {
 
 // gotHead ends the waits of the writing side for good: an upload may go on, but from now on the answer decides.
 func (x *exchange) gotHead() {
-	x.rest(forHead)
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if !x.isOverLocked(forHead) {
+		x.restLocked()
+	}
 	x.headed = true
 }
 
