@@ -167,7 +167,7 @@ func (s *Store) Lookup(q *Query, begin uint64, now Instant) (*Object, Found) {
 func (s *Store) Peek(q *Query, begin uint64, now Instant) *Object {
 	o, f, variant := s.look(q, begin)
 	if o == nil {
-		o, f, variant = s.lookBelow(q, begin, f, variant)
+		o, f, _ = s.lookBelow(q, begin, f, variant)
 	}
 	if o == nil || f.Verdict != Valid || !o.Own.Body.Complete() {
 		o.Done()
