@@ -46,7 +46,7 @@ func appendRequest(b []byte, r *http.Request) ([]byte, error) {
 
 // appendStart appends the request line and the Host.
 func appendStart(b []byte, r *http.Request) ([]byte, error) {
-	host, err := httpguts.PunycodeHostPort(withoutZone(cmp.Or(r.Host, r.URL.Host)))
+	host, err := httpguts.PunycodeHostPort(cmp.Or(r.Host, r.URL.Host))
 	target := r.URL.RequestURI()
 	switch {
 	case r.URL.Host == "" || host == "":
@@ -59,7 +59,7 @@ func appendStart(b []byte, r *http.Request) ([]byte, error) {
 		return b, fmt.Errorf("invalid target %q", target)
 	}
 	b = append(append(append(b, r.Method...), ' '), target...)
-	return appendField(append(b, " HTTP/1.1\r\n"...), "Host", host), nil
+	return appendField(append(b, " HTTP/1.1\r\n"...), "Host", withoutZone(host)), nil
 }
 
 func appendField(b []byte, name, value string) []byte {

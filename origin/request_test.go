@@ -46,6 +46,7 @@ func TestRequestOnTheWire(t *testing.T) {
 		"blank in query":    {requestOf("GET", "a.test", "/", "a b"), ""},
 		"line end in query": {requestOf("GET", "a.test", "/", "a\r\nB: c"), ""},
 		"line end in host":  {requestOf("GET", "a.test\r\nB: c", "/", ""), ""},
+		"blank in zone":     {requestOf("GET", "[::1% ]", "/", ""), ""},
 		"line end in field": {requestOf("GET", "a.test", "/", "", "A", "b\r\nC: d"), ""},
 		"bare LF":           {requestOf("GET", "a.test", "/", "", "A", "b\nC: d"), ""},
 		"NUL":               {requestOf("GET", "a.test", "/", "", "A", "b\x00"), ""},
@@ -66,6 +67,7 @@ func TestRequestOnTheWire(t *testing.T) {
 func FuzzRequestOnTheWire(f *testing.F) {
 	f.Add("GET", "a.test", "/a/b", "q=1", "Accept", "text/html")
 	f.Add("POST", "[::1%25]:80", "*", "", "Cookie", "a=b; c")
+	f.Add("GET", "[% ]", "*", "", "0", "0")
 	f.Add("DELETE", "bücher.test", "//x", "a b", "X", " y\t")
 	f.Fuzz(func(t *testing.T, method, host, path, query, name, value string) {
 		r := requestOf(method, host, path, query, name, value)
