@@ -11,20 +11,28 @@ import (
 
 // cancel ends what is under way, unless the exchange is over already.
 func (x *exchange) cancel(why error) {
-	if x.caller.Err() != nil {
-		why = context.Cause(x.caller) // which came first
-	}
 	x.mu.Lock()
-	cut := x.cut
-	x.cut = nil
+	cut := x.cancelLocked(why)
+	x.mu.Unlock()
+	cut()
+}
+
+// cancelLocked returns what has to be called without the lock.
+func (x *exchange) cancelLocked(why error) (cut func()) {
 	if x.why == nil {
 		x.why = why
+		if x.caller.Err() != nil {
+			x.why = context.Cause(x.caller) // which came first
+		}
 	}
-	x.mu.Unlock()
-	if cut != nil {
-		cut()
+	cut, x.cut = x.cut, nil
+	if cut == nil {
+		return noCut
 	}
+	return cut
 }
+
+func noCut() {}
 
 // cause returns why the exchange is over, nil while it is not.
 func (x *exchange) cause() error {
@@ -72,15 +80,10 @@ func (x *exchange) context() context.Context {
 // fail ends the exchange. The first failure stays.
 func (x *exchange) fail(f *Failure) { x.cancel(x.complete(f)) }
 
-// hasFailed reports whether there was a failure, which http.Transport may not have noticed: when an answer comes at the same moment,
-// it gives either.
-func (x *exchange) hasFailed() bool {
-	cause := x.cause()
-	if cause == nil {
-		return false
-	}
+// isFailure reports whether an exchange that is over for this reason has failed.
+func isFailure(why error) bool {
 	var f *Failure
-	return errors.As(cause, &f)
+	return errors.As(why, &f)
 }
 
 // end releases what the exchange holds; its answer is over or not wanted any more.

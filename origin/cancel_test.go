@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -35,8 +36,8 @@ func TestFirstReasonStays(t *testing.T) {
 			if got := x.cause(); got != row.want || cuts != row.cuts {
 				t.Errorf("cause = %v after %d cuts, want %v after %d", got, cuts, row.want, row.cuts)
 			}
-			if got, want := x.hasFailed(), row.want == failure; got != want {
-				t.Errorf("hasFailed = %v, want %v", got, want)
+			if got, want := x.gotHead(), row.want != failure; got != want {
+				t.Errorf("gotHead = %v, want %v", got, want)
 			}
 		})
 	}
@@ -141,7 +142,7 @@ func TestLateTimer(t *testing.T) {
 		what  wait
 	}{
 		{"bytes of the request", func(x *exchange) { x.rest(forUpload) }, forUpload},
-		{"the head", (*exchange).gotHead, forHead},
+		{"the head", func(x *exchange) { x.gotHead() }, forHead},
 		{"bytes of the body", func(x *exchange) { x.rest(forBody) }, forBody},
 	} {
 		x := newExchange(newRequest(t, "GET", "/", nil), testUpstream(t))
@@ -155,5 +156,23 @@ func TestLateTimer(t *testing.T) {
 			t.Errorf("%s: and then nothing ends it", row.name)
 		}
 		x.end()
+	}
+}
+
+// TestInTimeOrNot: of a head and the end of its time that come in the same moment one is first. An answer that is delivered is not
+// cut for having been late.
+func TestInTimeOrNot(t *testing.T) {
+	u := testUpstream(t)
+	for range 20_000 {
+		x := newExchange(newRequest(t, "GET", "/", nil), u)
+		x.await(forHead)
+		var timer sync.WaitGroup
+		fires := make(chan struct{})
+		timer.Go(func() { close(fires); x.expire() })
+		<-fires
+		inTime := x.gotHead()
+		if timer.Wait(); inTime != (x.cause() == nil) {
+			t.Fatalf("in time: %v, and yet %v", inTime, x.cause())
+		}
 	}
 }

@@ -185,14 +185,16 @@ func (x *exchange) dropInvented(h http.Header) {
 	}
 }
 
-// gotHead ends the waits of the writing side for good: an upload may go on, but from now on the answer decides.
-func (x *exchange) gotHead() {
+// gotHead ends the waits of the writing side for good: an upload may go on, but from now on the answer decides. False: the
+// exchange had failed before, which http.Transport may not have noticed: when an answer comes at the same moment, it gives either.
+func (x *exchange) gotHead() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.isOverLocked(forHead) {
 		x.restLocked()
 	}
 	x.headed = true
+	return !isFailure(x.why)
 }
 
 func (x *exchange) isConnected() bool {
@@ -255,18 +257,29 @@ func (x *exchange) restLocked() {
 	}
 }
 
-// expire is the timer's, which may have fired just as the wait ended.
+// expire is the timer's, which may have fired just as the wait ended: what is waited for is judged in the step that fails, so that
+// an answer is either in time or not.
 func (x *exchange) expire() {
 	x.mu.Lock()
-	waiting := x.waiting
+	cut := noCut
+	if f := overdue(x.waiting); f != nil {
+		cut = x.cancelLocked(x.completeLocked(f))
+	}
 	x.mu.Unlock()
-	switch waiting {
+	cut()
+}
+
+// overdue is the failure of a wait that took too long; nil for none.
+func overdue(w wait) *Failure {
+	switch w {
 	case forUpload:
-		x.fail(fault(typeWriteTimeout, "the upstream takes no more of the request"))
+		return fault(typeWriteTimeout, "the upstream takes no more of the request")
 	case forHead:
-		x.fail(fault(typeResponseTimeout, "no response head in time"))
+		return fault(typeResponseTimeout, "no response head in time")
 	case forBody:
-		x.fail(fault(typeReadTimeout, "the body stopped coming"))
+		return fault(typeReadTimeout, "the body stopped coming")
+	default:
+		return nil
 	}
 }
 
@@ -307,6 +320,10 @@ func (x *exchange) judgeError(err error) {
 func (x *exchange) complete(f *Failure) *Failure {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	return x.completeLocked(f)
+}
+
+func (x *exchange) completeLocked(f *Failure) *Failure {
 	f.Upstream, f.Unreachable, f.Repeated = x.upstream.name, !x.answered, x.repeats > 0
 	return f
 }

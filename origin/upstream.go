@@ -87,7 +87,7 @@ func (u *upstream) run(ctx context.Context) {
 func (u *upstream) roundTrip(x *exchange) (*http.Response, error) {
 	u.prepare(x)
 	response, err := u.send(x)
-	if err == nil && x.hasFailed() {
+	if err == nil && !x.gotHead() {
 		response.Body.Close()
 		err = context.Canceled
 	}
@@ -97,7 +97,6 @@ func (u *upstream) roundTrip(x *exchange) (*http.Response, error) {
 		x.end()
 		return nil, err
 	}
-	x.gotHead()
 	now := time.Now()
 	x.took = now.Sub(x.began)
 	u.pace.observe(x.took, now)
