@@ -76,12 +76,26 @@ func checkAgainstNetHTTP(t *testing.T, raw []byte, h head) {
 	if r.ContentLength != length {
 		t.Errorf("length %d, net/http's %d", length, r.ContentLength)
 	}
+	if h.plain() {
+		checkHandedOn(t, raw, h, r)
+	}
 	for name, values := range r.Header {
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(v) {
 				t.Errorf("net/http's server refuses %q: %q", name, v)
 			}
 		}
+	}
+}
+
+// checkHandedOn compares what a handler gets of a plain head with what it would get from net/http.
+func checkHandedOn(t *testing.T, raw []byte, h head, want *http.Request) {
+	got, err := h.message(string(raw[:h.next]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(&got, want) {
+		t.Errorf("handed on as %+v, by net/http as %+v", &got, want)
 	}
 }
 

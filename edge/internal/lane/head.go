@@ -36,6 +36,8 @@ func spanOf(from, to int) span { return span{int32(from), int32(to)} }
 
 func (s span) of(buf []byte) []byte { return buf[s.from:s.to] }
 
+func (s span) in(text string) string { return text[s.from:s.to] }
+
 // after returns s as seen from at bytes before.
 func (s span) after(at int) span { return span{s.from + int32(at), s.to + int32(at)} }
 

@@ -97,6 +97,10 @@ var lineRows = []headRow{
 
 // fieldRows: RFC 9112, sections 2.2 and 5; RFC 9110, section 5.5.
 var fieldRows = []headRow{
+	{"a field again, in other letters", "GET / HTTP/1.1\r\nHost: a\r\nX-a: 1\r\nY: 2\r\nx-A:3 \r\nY:\r\nx-a: 4\r\n\r\n", 200},
+	{"Pragma alone", "GET / HTTP/1.1\r\nHost: a\r\nPragma: no-cache\r\n\r\n", 200},
+	{"Pragma beside Cache-Control", "GET / HTTP/1.1\r\nHost: a\r\nPragma: no-cache\r\nCache-Control: max-age=1\r\n\r\n", 200},
+	{"Pragma that is unknown", "GET / HTTP/1.1\r\nHost: a\r\nPragma: x\r\nPragma: no-cache\r\n\r\n", 200},
 	{"value with tab", "GET / HTTP/1.1\r\nHost: a\r\nX: a\tb\r\n\r\n", 200},
 	{"value beyond ASCII", "GET / HTTP/1.1\r\nHost: a\r\nX: \xe9\xff\r\n\r\n", 200},
 	{"empty value", "GET / HTTP/1.1\r\nHost: a\r\nX:\r\n\r\n", 200},

@@ -1,12 +1,9 @@
 package lane
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"net/http"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -20,18 +17,18 @@ const watchAfter = 50 * time.Millisecond
 
 // serve has the handler answer the request at the head of the stash.
 func (c *conn) serve() error {
-	r, err := c.request()
+	ctx, cancel := context.WithCancel(c.base())
+	defer cancel()
+	r, err := c.request(ctx)
 	if err != nil {
 		return err
 	}
 	c.yield()
 	c.link.requests.Add(1)
 	c.served = true
-	ctx, cancel := context.WithCancel(c.context)
-	defer cancel()
 	w := newReply(c, r.Method)
 	c.watchClient(cancel)
-	err = c.handle(w, r.WithContext(ctx))
+	err = c.handle(w, r)
 	c.endWatch()
 	if err == nil {
 		err = w.finish()
@@ -40,31 +37,25 @@ func (c *conn) serve() error {
 	return err
 }
 
-// heads are readers of the heads that are parsed.
-var heads = sync.Pool{New: func() any { return new(headReader) }}
-
-type headReader struct {
-	bytes.Reader
-	buffer bufio.Reader
-}
-
-// request takes the request from the stash.
-func (c *conn) request() (*http.Request, error) {
-	w, from := c.work, heads.Get().(*headReader)
-	defer heads.Put(from)
-	from.Reset(w.in.bytes()[:w.head.next])
-	from.buffer.Reset(&from.Reader)
-	r, err := http.ReadRequest(&from.buffer)
-	if err != nil {
-		return nil, err // there is none: net/http takes whatever has passed the check
-	}
-	w.in.r += w.head.next
+// base returns what the contexts of the connection's requests begin with.
+func (c *conn) base() context.Context {
 	if c.context == nil {
 		c.context = context.WithValue(context.Background(), infoKey{}, &c.link.info)
 		c.remote = c.link.info.Remote.String()
 	}
+	return c.context
+}
+
+// request takes the request from the stash.
+func (c *conn) request(ctx context.Context) (*http.Request, error) {
+	w := c.work
+	r, err := w.head.message(string(w.in.bytes()[:w.head.next]))
+	if err != nil {
+		return nil, err // there is none: net/http takes whatever has passed the check
+	}
+	w.in.r += w.head.next
 	r.RemoteAddr, r.TLS = c.remote, c.link.info.TLS
-	return r, nil
+	return r.WithContext(ctx), nil
 }
 
 // handle runs the handler. If that panics the answer is not whole.
