@@ -178,7 +178,7 @@ type RetryConfig struct {
 	Budget int `yaml:"budget"`
 	// Reserve is how many retries any ten seconds have at least.
 	Reserve int `yaml:"reserve"`
-	// Status holds those that have a request sent to another upstream, if one is well.
+	// Status holds those that have a request sent to another upstream, if one is well, or no worse.
 	Status []int `yaml:"status"`
 	// Hedge sends a GET to a second upstream too when the first has not answered after that time; 0 is never.
 	Hedge time.Duration `yaml:"hedge"`

@@ -300,7 +300,7 @@ func (x *exchange) judge(v verdict, why string) {
 	x.judged = true
 	x.mu.Unlock()
 	if !judged {
-		x.upstream.hear(v, why, x.took, x.endProbe)
+		x.upstream.hear(v, why, x.began, x.took, x.endProbe)
 	}
 }
 

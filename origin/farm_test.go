@@ -145,6 +145,16 @@ func (f *farm) ask(p *Pool, n int) (well int) {
 	return well
 }
 
+// askFor asks every 20 ms while d passes.
+func (f *farm) askFor(p *Pool, d time.Duration) (asked, well int) {
+	for ; d > 0; d -= 20 * time.Millisecond {
+		asked++
+		well += f.ask(p, 1)
+		pass(20 * time.Millisecond)
+	}
+	return asked, well
+}
+
 // stateOf is the state of the upstream of that name, and why.
 func stateOf(t *testing.T, p *Pool, name string) (state, why string) {
 	t.Helper()

@@ -89,6 +89,16 @@ func (h *health) eject(until time.Time, why string, now time.Time) {
 	h.log.Warn("upstream ejected", "why", why, "for", until.Sub(now))
 }
 
+// pardon has an ejected upstream back before its time.
+func (h *health) pardon(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.ejected.IsZero() {
+		h.ejected = time.Time{}
+		h.comeBackLocked(now)
+	}
+}
+
 // isEjected reports whether its answers keep requests away.
 func (h *health) isEjected(now time.Time) bool {
 	if !h.sick.Load() {

@@ -143,6 +143,54 @@ func TestMaxEjected(t *testing.T) {
 	}
 }
 
+// TestRollingRestart: upstreams go and come back one after the other, sooner than the time is up for which the first was ejected.
+// Before each is known to be away a few requests may meet it; from then on those that are back answer.
+func TestRollingRestart(t *testing.T) {
+	for how, away := range map[string]deed{"503": says(503), "breaks": breaks, "refuses": refuses} {
+		withFarm(t, "abc", same, func(t *testing.T, p *Pool, f *farm) {
+			for range 3 {
+				for _, name := range []string{"a", "b", "c"} {
+					f.set(name, away)
+					asked, well := f.askFor(p, 3*second)
+					f.set(name, says(200))
+					if failed := asked - well; failed > 5 {
+						t.Errorf("%s: %d of %d requests fail while %s is away", how, failed, asked, name)
+					}
+					if asked, well = f.askFor(p, second); well != asked {
+						t.Errorf("%s: %d of %d requests fail while all are there", how, asked-well, asked)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestPardon: an ejected upstream is back before its time when it is asked, since none is better, and five answers in a row are good.
+func TestPardon(t *testing.T) {
+	withFarm(t, "ab", same, func(t *testing.T, p *Pool, f *farm) {
+		f.set("a", says(503))
+		f.ask(p, 10)
+		wantState(t, p, "a", StateEjected)
+		n := 0
+		f.set("a", func(p *peer, r *http.Request) bool { // four are not enough
+			n++
+			return says(map[bool]int{true: 503, false: 200}[n%5 == 0])(p, r)
+		})
+		f.set("b", says(503))
+		f.ask(p, 60)
+		wantState(t, p, "a", StateEjected)
+		wantState(t, p, "b", StateUp)
+		f.set("a", says(200))
+		f.ask(p, 10)
+		wantState(t, p, "a", StateStarting)
+		f.ask(p, 60)
+		wantState(t, p, "b", StateEjected)
+		if s := p.Status().Upstreams[0]; s.Ejections != 1 || s.Returns != 1 {
+			t.Errorf("a: %d ejections, %d returns, want one of each", s.Ejections, s.Returns)
+		}
+	})
+}
+
 // TestPanic: below the threshold all are asked; without one, only when none is well.
 func TestPanic(t *testing.T) {
 	for _, row := range []struct {

@@ -21,7 +21,7 @@ func (p *Pool) IsOut() bool {
 
 func (p *Pool) noneExpected(now time.Time) bool {
 	for _, u := range p.upstreams() {
-		if !u.draining.Load() && u.breaker.lets() && !u.reprieve.holds(now) && u.health.share(now) > 0 {
+		if !u.draining.Load() && u.breaker.lets() && !u.reprieve.isSilent(now) && u.health.share(now) > 0 {
 			return false
 		}
 	}
@@ -41,15 +41,24 @@ func (p *Pool) isSurveyed() bool {
 }
 
 // reprieve is that of an upstream which is not ejected for its failures, since too many are. It is asked, but nobody counts on
-// it, until it answers or the time is up. An answer that is an error is one too: who gives it can be contacted, so that the
-// cache is not disconnected (RFC 9111, section 4.2.4).
-type reprieve struct{ until atomic.Int64 } // Unix nanoseconds; 0 for none
+// it, until it does well or the time is up.
+type reprieve struct {
+	until  atomic.Int64 // Unix nanoseconds; 0 for none
+	silent atomic.Bool  // its last failure was to say nothing
+}
 
-func (r *reprieve) begin(until time.Time) { r.until.Store(until.UnixNano()) }
+func (r *reprieve) begin(until time.Time, silent bool) {
+	r.silent.Store(silent)
+	r.until.Store(until.UnixNano())
+}
 
 func (r *reprieve) holds(now time.Time) bool { return now.UnixNano() < r.until.Load() }
 
-// end is asked for after every answer, so it writes only where there is something to end.
+// isSilent: an answer that is an error is one too. Who gives it can be contacted, so that the cache is not disconnected (RFC
+// 9111, section 4.2.4).
+func (r *reprieve) isSilent(now time.Time) bool { return r.silent.Load() && r.holds(now) }
+
+// end is asked for after every good answer, so it writes only where there is something to end.
 func (r *reprieve) end() {
 	if r.until.Load() != 0 {
 		r.until.Store(0)

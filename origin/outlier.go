@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// hear takes what an exchange says of u.
-func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func(error)) {
+// hear takes what an exchange says of u that began and took so long to the head of its answer.
+func (u *upstream) hear(v verdict, why string, began time.Time, took time.Duration, endProbe func(error)) {
 	now := time.Now()
 	var err error
 	switch v {
@@ -17,7 +17,11 @@ func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func
 	case good:
 		u.answers.Add(1)
 		u.reprieve.end()
-		if mean := u.outliers.succeeded(took, now); mean > 0 && u.outliers.Slower > 0 && u.pool.isSlow(u, mean) {
+		mean, redeemed := u.outliers.succeeded(began, took, now)
+		if redeemed {
+			u.health.pardon(now)
+		}
+		if mean > 0 && u.outliers.Slower > 0 && u.pool.isSlow(u, mean) {
 			u.pool.eject(u, "slower than the others", now)
 		}
 	case bad, silent:
@@ -28,10 +32,10 @@ func (u *upstream) hear(v verdict, why string, took time.Duration, endProbe func
 		shows := u.outliers.failed(now)
 		ejected := shows != "" && u.pool.eject(u, shows+": "+why, now)
 		switch {
+		case shows != "" && !ejected:
+			u.reprieve.begin(now.Add(u.outliers.Eject), v == silent)
 		case v == bad:
 			u.reprieve.end()
-		case shows != "" && !ejected:
-			u.reprieve.begin(now.Add(u.outliers.Eject))
 		}
 	}
 	if endProbe != nil {
@@ -85,9 +89,10 @@ type outliers struct {
 	tally  tally
 	// mean latency of the last whole window, 0 when there were too few answers
 	mean float64
-	// times it was ejected, without a long good time since, and when the last time ended
-	times int
-	ended time.Time
+	// times it was ejected, without a long good time since, and when the last time began and ended
+	times        int
+	began, ended time.Time
+	merits       int // good answers in a row to what was asked since it began
 }
 
 // tally is what happened in a window.
@@ -103,6 +108,7 @@ func (o *outliers) failed(now time.Time) (why string) {
 	defer o.mu.Unlock()
 	o.rollLocked(now)
 	o.inARow++
+	o.merits = 0
 	o.tally.answers++
 	o.tally.failure++
 	switch {
@@ -114,15 +120,20 @@ func (o *outliers) failed(now time.Time) (why string) {
 	return ""
 }
 
-// succeeded counts a good answer. Once a window it gives the mean latency of that window, else 0.
-func (o *outliers) succeeded(took time.Duration, now time.Time) (mean float64) {
+// succeeded counts a good answer. Once a window it gives the mean latency of that window, else 0. An upstream that is asked
+// though it is ejected, since none is better, has redeemed itself by as many good answers in a row as failures would have it ejected.
+func (o *outliers) succeeded(began time.Time, took time.Duration, now time.Time) (mean float64, redeemed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	mean = o.rollLocked(now)
 	o.inARow = 0
 	o.tally.answers++
 	o.tally.seconds += took.Seconds()
-	return mean
+	if now.Before(o.ended) && !began.Before(o.began) {
+		o.merits++
+		redeemed = o.merits == max(1, o.Failures)
+	}
+	return mean, redeemed
 }
 
 // rollLocked begins a new window if it is time.
@@ -155,6 +166,6 @@ func (o *outliers) sentence(now time.Time) time.Duration {
 	}
 	long := o.Eject * time.Duration(math.Exp2(float64(o.times)))
 	o.times = min(o.times+1, maxEjections)
-	o.ended, o.inARow, o.tally = now.Add(long), 0, tally{began: now}
+	o.began, o.ended, o.merits, o.inARow, o.tally = now, now.Add(long), 0, 0, tally{began: now}
 	return long
 }

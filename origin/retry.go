@@ -102,7 +102,7 @@ func (f *Failure) isFree() bool {
 func (p *Pool) next(a *attempts, x *exchange, response *http.Response, err error) *exchange {
 	a.tried = append(a.tried, x.upstream)
 	if err == nil {
-		return p.afterStatus(a, response.StatusCode)
+		return p.afterStatus(a, x.upstream, response.StatusCode)
 	}
 	var f *Failure
 	if !errors.As(err, &f) || x.caller.Err() != nil {
@@ -121,12 +121,12 @@ func (p *Pool) next(a *attempts, x *exchange, response *http.Response, err error
 	return p.afford(p.another(a, x.upstream, where))
 }
 
-// afterStatus looks for an upstream that may answer better. It is not worth asking one that is not well.
-func (p *Pool) afterStatus(a *attempts, status int) *exchange {
+// afterStatus looks for an upstream that may answer better. After one that is well it is not worth asking one that is not.
+func (p *Pool) afterStatus(a *attempts, answered *upstream, status int) *exchange {
 	if !slices.Contains(p.retry.Status, status) || !isSafe(a.r.Method) || hasBody(a.r) || !a.may() {
 		return nil
 	}
-	next, _ := p.reserve(a, true)
+	next, _ := p.reserve(a, answered.isWell(time.Now()))
 	return p.afford(next)
 }
 
@@ -136,10 +136,10 @@ func (a *attempts) may() bool {
 	return a.left > 0 && time.Now().Before(a.until)
 }
 
-// another begins an exchange at an upstream that was not tried and is well, or at the same once more, or at one that is not
-// well.
+// another begins an exchange at an upstream that was not tried and is no worse than the same, or at the same once more, or at one
+// that is not well.
 func (p *Pool) another(a *attempts, same *upstream, where repeat) *exchange {
-	if next, _ := p.reserve(a, true); next != nil {
+	if next, _ := p.reserve(a, same.isWell(time.Now())); next != nil {
 		return next
 	}
 	if where == anywhere && !a.again && p.takes(same) {

@@ -9,7 +9,8 @@ import (
 const usual = 16
 
 // survey appends those that may be asked now and were not tried: of the primaries that are well, or else of the backups that
-// are, or else, rather than nobody, of all. It says too whether some are left out because they are at a limit.
+// are, or else, rather than nobody, of all. Where all that are left fail, and are not ejected only because too many are, they are
+// no better than the ejected: one of those may have got well. It says too whether some are left out because they are at a limit.
 func (p *Pool) survey(into []choice, tried []*upstream, wellOnly bool, now time.Time) (c []choice, full bool) {
 	if p.isPanicking(now) {
 		return p.surveyTier(into, false, true, tried, now)
@@ -26,11 +27,13 @@ func (p *Pool) survey(into []choice, tried []*upstream, wellOnly bool, now time.
 }
 
 func (p *Pool) surveyTier(c []choice, backups, sick bool, tried []*upstream, now time.Time) (_ []choice, full bool) {
+	promising := sick
 	for _, u := range p.upstreams() {
 		if u.backup != backups || u.draining.Load() || slices.Contains(tried, u) || !u.breaker.lets() {
 			continue
 		}
 		share := u.health.share(now)
+		promising = promising || u.isWell(now)
 		switch {
 		case share == 0 && !sick:
 		case !u.load.hasRoom(now):
@@ -39,8 +42,14 @@ func (p *Pool) surveyTier(c []choice, backups, sick bool, tried []*upstream, now
 			c = append(c, u.choice(now, share))
 		}
 	}
+	if !promising {
+		return c[:0], false
+	}
 	return c, full
 }
+
+// isWell reports whether nothing is held against u.
+func (u *upstream) isWell(now time.Time) bool { return !u.reprieve.holds(now) && u.health.share(now) > 0 }
 
 // isPanicking reports whether so few primaries are well that they would be overrun by what is meant for all.
 func (p *Pool) isPanicking(now time.Time) bool {
