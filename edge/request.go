@@ -70,6 +70,9 @@ func (x *exchange) checkMessage() bool {
 		return x.refuse(http.StatusRequestEntityTooLarge, "body larger than this site takes")
 	}
 	dropNominated(x.r.Header)
+	if !x.r.ProtoAtLeast(1, 1) {
+		delete(x.r.Header, "Expect") // RFC 9110, section 10.1.1: ignored. The origin is asked in HTTP/1.1, and would not
+	}
 	return true
 }
 

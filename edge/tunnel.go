@@ -10,9 +10,9 @@ import (
 )
 
 // wantsTunnel reports whether the request asks for the one upgrade that is taken up, and Connection says that it asks us (RFC
-// 9110, section 7.8). h2c, which clients offer with any request, would open a tunnel past every check.
+// 9110, section 7.8). h2c, which clients offer with any request, would open a tunnel past every check. HTTP/1.0 has no upgrades.
 func (x *exchange) wantsTunnel() bool {
-	return x.r.ProtoMajor == 1 && x.r.Method == http.MethodGet && len(x.r.Header["Upgrade"]) == 1 &&
+	return x.r.Proto == "HTTP/1.1" && x.r.Method == http.MethodGet && len(x.r.Header["Upgrade"]) == 1 &&
 		strings.EqualFold(x.r.Header.Get("Upgrade"), "websocket") && lists(x.r.Header["Connection"], "Upgrade")
 }
 
