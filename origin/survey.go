@@ -49,7 +49,9 @@ func (p *Pool) surveyTier(c []choice, backups, sick bool, tried []*upstream, now
 }
 
 // isWell reports whether nothing is held against u.
-func (u *upstream) isWell(now time.Time) bool { return !u.reprieve.holds(now) && u.health.share(now) > 0 }
+func (u *upstream) isWell(now time.Time) bool {
+	return !u.reprieve.holds(now) && u.health.share(now) > 0
+}
 
 // isPanicking reports whether so few primaries are well that they would be overrun by what is meant for all.
 func (p *Pool) isPanicking(now time.Time) bool {
