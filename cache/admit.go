@@ -62,13 +62,13 @@ func version(proto string) string {
 	return strings.Clone(proto)
 }
 
-// storedHead renders the fields that are stored (section 3.1) and returns the Date among them. A Date that is missing or
-// unreadable becomes the time of receipt (RFC 9110, section 6.6.1). Alt-Svc is left out because it names the origin's own
+// storedHead renders the fields that are stored (section 3.1) and returns the Date among them. A Date that is missing, unreadable
+// or meant for this connection alone becomes the time of receipt (RFC 9110, section 6.6.1). Alt-Svc is left out because it names the origin's own
 // alternatives, which would lead clients around this cache; Age and Content-Length because both are written anew.
 func storedHead(p *Policy, r *Response) (Head, time.Time) {
-	header := r.Header
+	header, named := r.Header, connectionNamed(r.Header)
 	date, ok := parseDate(header.Get("Date"))
-	if !ok {
+	if !ok || named["Date"] {
 		date = r.Received.Wall.UTC().Truncate(time.Second)
 		header = maps.Clone(header)
 		if header == nil {
@@ -76,7 +76,6 @@ func storedHead(p *Policy, r *Response) (Head, time.Time) {
 		}
 		header["Date"] = []string{formatDate(date)}
 	}
-	named := connectionNamed(r.Header)
 	return RenderHead(header, func(name string) bool {
 		switch name {
 		case "Date":
@@ -84,7 +83,7 @@ func storedHead(p *Policy, r *Response) (Head, time.Time) {
 		case "Age", "Alt-Svc", "Content-Length":
 			return true
 		case "Set-Cookie":
-			return p.SetCookie == "strip"
+			return p.SetCookie == "strip" || named[name]
 		}
 		return HopByHop(name) || named[name]
 	}), date

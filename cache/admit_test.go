@@ -173,6 +173,16 @@ func TestStoredFields(t *testing.T) {
 	}
 }
 
+// RFC 9110, section 7.6.1: also of the fields that have a rule of their own.
+func TestNamedFieldsAreNotStored(t *testing.T) {
+	p := routePolicy(func(p *Policy) { p.SetCookie = "store" })
+	r := answered(200, "Cache-Control: max-age=60", "Connection: set-cookie, Date", "Set-Cookie: a=b", "Date: "+tenSecondsAgo)
+	got := string(Admit(askedWith(), p, r).Meta.Head.Block())
+	if want := "Cache-Control: max-age=60\r\nDate: " + receiptDate + "\r\n"; got != want {
+		t.Errorf("stored fields %q, want %q", got, want)
+	}
+}
+
 // RFC 9110, section 6.6.1: a response without a Date gets the time of receipt.
 func TestStoredDate(t *testing.T) {
 	for line, want := range map[string]string{
