@@ -24,6 +24,7 @@ type requestBody struct {
 	gap   time.Duration
 	rate  int64 // bytes per second after the first gap
 	now   func() time.Time
+	named []string // in Connection
 
 	whole bool // the end was read
 
@@ -39,10 +40,12 @@ var (
 )
 
 func newRequestBody(x *exchange) *requestBody {
-	return &requestBody{
+	b := &requestBody{
 		ReadCloser: x.r.Body, r: x.r, out: http.NewResponseController(x.w), limit: x.conf.limits.Body,
-		gap: x.conf.timeouts.Body, rate: x.conf.timeouts.BodyRate, now: time.Now,
+		gap: x.conf.timeouts.Body, rate: x.conf.timeouts.BodyRate, now: time.Now, named: slices.Collect(nominated(x.r.Header)),
 	}
+	b.dropTrailers() // that are announced
+	return b
 }
 
 // Read never looks behind the end that it has told: by then the answer may be on its way, and net/http has closed the body. The
@@ -70,7 +73,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.whole = true
 		b.out.SetReadDeadline(time.Time{})
-		dropTrailers(b.r.Trailer)
+		b.dropTrailers() // that have come
 	}
 	if b.err != nil {
 		return 0, b.err
@@ -79,9 +82,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 }
 
 // dropTrailers removes what may not come behind a body: fields that would have been judged, or removed, in the head.
-func dropTrailers(t http.Header) {
-	maps.DeleteFunc(t, func(name string, _ []string) bool {
-		return cache.HopByHop(name) || name == "Cookie" || withheld(name) ||
+func (b *requestBody) dropTrailers() {
+	maps.DeleteFunc(b.r.Trailer, func(name string, _ []string) bool {
+		return slices.Contains(b.named, name) || cache.HopByHop(name) || name == "Cookie" || withheld(name) ||
 			slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes)
 	})
 }

@@ -3,9 +3,11 @@ package edge
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -126,4 +128,33 @@ func TestNobodyReadsBehindTheEndOfABody(t *testing.T) {
 	if status, why := b.fault(); status != 0 {
 		t.Errorf("fault: %d %s", status, why)
 	}
+}
+
+// TestTrailersOfRequests: those that the connection is concerned with, and those that rules would have to see in the head, go no
+// further, announced or not (RFC 9110, sections 6.5.1 and 7.6.1).
+func TestTrailersOfRequests(t *testing.T) {
+	onStage(t, func(t *testing.T, s *stage) {
+		r := httptest.NewRequest("POST", "/", nil)
+		r.Host, r.ContentLength = "example.com", -1
+		r.Header.Set("Connection", "x-near, X-Late")
+		r.Trailer = http.Header{"X-Near": nil, "X-Far": nil, "X-Real-Ip": nil}
+		r.Body = io.NopCloser(readerFunc(func([]byte) (int, error) {
+			r.Trailer = http.Header{"X-Near": {"1"}, "X-Late": {"1"}, "X-Far": {"1"}, "X-Real-Ip": {"1"}, "Keep-Alive": {"1"}}
+			return 0, io.EOF
+		}))
+		var announced []string
+		s.answer = func(out *http.Request) (*http.Response, error) {
+			announced = slices.Collect(maps.Keys(out.Trailer))
+			_, err := io.ReadAll(out.Body)
+			return text(200, "hello"), err
+		}
+		w := httptest.NewRecorder()
+		s.walk(w, r, &lane.Info{})
+		if got := slices.Collect(maps.Keys(r.Trailer)); w.Code != 200 || len(got) != 1 || got[0] != "X-Far" {
+			t.Errorf("%d, trailers %v, want X-Far", w.Code, got)
+		}
+		if len(announced) != 1 || announced[0] != "X-Far" {
+			t.Errorf("announced %v, want X-Far", announced)
+		}
+	})
 }

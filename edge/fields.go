@@ -39,8 +39,7 @@ var (
 // checkFields returns 0 for a request's fields that may be acted on, else the status to refuse them with and why. The reason
 // is a constant, fit for a label.
 func checkFields(h http.Header) (status int, reason string) {
-	for option := range members(h["Connection"]) {
-		name := http.CanonicalHeaderKey(option)
+	for name := range nominated(h) {
 		if slices.Contains(sensitive, name) || hasAnyPrefix(name, sensitivePrefixes) {
 			return http.StatusBadRequest, "connection-names-field"
 		}
@@ -52,9 +51,20 @@ func checkFields(h http.Header) (status int, reason string) {
 // a variant chosen by a field that the origin is then not shown would file the answer for its absence under its presence.
 // The fields of the connection itself stay for those who read them.
 func dropNominated(h http.Header) {
-	for option := range members(h["Connection"]) {
-		if name := http.CanonicalHeaderKey(option); !cache.HopByHop(name) {
+	for name := range nominated(h) {
+		if !cache.HopByHop(name) {
 			delete(h, name)
+		}
+	}
+}
+
+// nominated yields what Connection names, in canonical form.
+func nominated(h http.Header) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for option := range members(h["Connection"]) {
+			if !yield(http.CanonicalHeaderKey(option)) {
+				return
+			}
 		}
 	}
 }
@@ -106,7 +116,7 @@ func (f *sentFields) Value(name string, i int) (string, bool) {
 // outboundHeader returns the fields of a request as they go to the origin: a new map that shares no slice with in that it
 // changes. proto is the version the request came with. A protocol upgrade is left out; who wants one adds it.
 func outboundHeader(in http.Header, c clientInfo, proto string, id identity) http.Header {
-	out := withoutHopByHop(in)
+	out := withoutHopByHop(in, in)
 	maps.DeleteFunc(out, func(name string, _ []string) bool {
 		return withheld(name)
 	})
@@ -123,21 +133,34 @@ func outboundHeader(in http.Header, c clientInfo, proto string, id identity) htt
 // inboundHeader returns the fields of an origin's response as they go to clients: a new map that shares its slices with in.
 // Alt-Svc would lead clients past the edge (RFC 7838).
 func inboundHeader(in http.Header) http.Header {
-	out := withoutHopByHop(in)
+	out := withoutHopByHop(in, in)
 	delete(out, "Alt-Svc")
 	return out
 }
 
-// withoutHopByHop leaves out what concerns one connection (RFC 9110, section 7.6.1).
-func withoutHopByHop(in http.Header) http.Header {
+// inboundTrailers returns the trailers of an origin's answer as they go to clients: what frames a message has no place there
+// (RFC 9110, section 6.5.1).
+func inboundTrailers(r *http.Response) http.Header {
+	if len(r.Trailer) == 0 {
+		return nil
+	}
+	out := withoutHopByHop(r.Trailer, r.Header)
+	delete(out, "Alt-Svc")
+	delete(out, "Content-Length")
+	return out
+}
+
+// withoutHopByHop leaves out what concerns one connection (RFC 9110, section 7.6.1): of any section, what the head of its message
+// says.
+func withoutHopByHop(in, head http.Header) http.Header {
 	out := make(http.Header, len(in)+8)
 	for name, values := range in {
 		if !cache.HopByHop(name) {
 			out[name] = values
 		}
 	}
-	for option := range members(in["Connection"]) {
-		delete(out, http.CanonicalHeaderKey(option))
+	for name := range nominated(head) {
+		delete(out, name)
 	}
 	return out
 }

@@ -196,7 +196,7 @@ func (x *exchange) stream(h http.Header, resp *http.Response) {
 	if resp.ContentLength >= 0 && lane.BodyAllowed(resp.StatusCode) {
 		h.Set("Content-Length", strconv.FormatInt(resp.ContentLength, 10))
 	}
-	for name := range resp.Trailer {
+	for name := range inboundTrailers(resp) {
 		h.Add("Trailer", name)
 	}
 	x.head(resp.StatusCode)
@@ -210,7 +210,7 @@ func (x *exchange) stream(h http.Header, resp *http.Response) {
 		copied = x.copyKnown(resp.Body, resp.ContentLength)
 	}
 	if copied {
-		for name, values := range resp.Trailer {
+		for name, values := range inboundTrailers(resp) {
 			h[http.TrailerPrefix+name] = values
 		}
 	}
