@@ -32,8 +32,12 @@ func compileHTTPS(cfg HTTPSConfig) https {
 	return h
 }
 
-// misdirected reports whether the handshake was for another site than the request is.
+// misdirected reports whether the request is for a site that its connection is not for: by the handshake, or by a target
+// "https://…" where nothing is encrypted (RFC 9110, section 7.4).
 func (x *exchange) misdirected() bool {
+	if x.r.URL.Scheme == "https" && x.client.Proto != "https" && !x.client.Trusted {
+		return true
+	}
 	return x.certs.Misdirected(x.r.TLS, hostName(x.client.Host), x.client.Trusted)
 }
 
