@@ -50,7 +50,8 @@ func Tie(r *http.Response) string {
 // body is the body of an answer. Its errors are those of exchange.reason.
 type body struct {
 	io.ReadCloser
-	x *exchange
+	x  *exchange
+	of *http.Response // has the trailers, if there are any; nil after a 101
 }
 
 func (b *body) setGap(gap time.Duration) {
@@ -76,6 +77,7 @@ func (b *body) Arrived() bool {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.read(p)
 	if err == io.EOF {
+		b.x.conceal(b.of.Trailer)
 		b.x.judge(good, "")
 		b.x.end()
 	}
@@ -147,7 +149,7 @@ type upgraded struct {
 
 func newUpgraded(rw io.ReadWriteCloser, x *exchange) *upgraded {
 	stop := context.AfterFunc(x.context(), func() { rw.Close() })
-	return &upgraded{body: body{rw, x}, rw: rw, stop: stop}
+	return &upgraded{body: body{ReadCloser: rw, x: x}, rw: rw, stop: stop}
 }
 
 func (u *upgraded) Read(p []byte) (int, error) { return u.read(p) }

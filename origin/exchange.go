@@ -165,6 +165,7 @@ func (x *exchange) gotInterim(code int, header textproto.MIMEHeader) error {
 		x.fail(tooManyInterim())
 		return nil
 	}
+	x.conceal(http.Header(header))
 	tellInterim(x.caller, code, http.Header(header))
 	return nil
 }

@@ -162,12 +162,13 @@ func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBo
 // deliver gives the answer a body that minds its exchange.
 func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 	x.dropInvented(response.Header)
-	x.upstream.pool.rules.conceal(response.Header, x.request.Host)
+	x.conceal(response.Header)
+	x.conceal(response.Trailer) // what is announced; what comes is the body's to look at
 	if response.ProtoMajor == 2 && response.ContentLength > 0 && x.method != http.MethodHead {
 		response.Body = &promised{response.Body, response.ContentLength}
 	}
 	if response.StatusCode != http.StatusSwitchingProtocols {
-		x.answer = body{response.Body, x}
+		x.answer = body{response.Body, x, response}
 		response.Body = &x.answer
 		return response, nil
 	}
@@ -180,6 +181,9 @@ func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
 	response.Body = newUpgraded(rw, x)
 	return response, nil
 }
+
+// conceal applies the origin's rules to the fields of an answer, in whichever section of it they come.
+func (x *exchange) conceal(h http.Header) { x.upstream.pool.rules.conceal(h, x.request.Host) }
 
 // switched returns the connection behind a 101, or why there is none. To another protocol than was asked for an upstream may
 // not switch (RFC 9110, section 7.8): to h2c, say, whose requests nobody here would see.
