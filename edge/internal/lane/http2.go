@@ -77,7 +77,7 @@ func checkMessage(r *http.Request, limits Limits) *fault {
 	if fields > limits.Fields {
 		return faultManyFields
 	}
-	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && hosts[0] != r.Host {
+	if hosts := r.Header["Host"]; len(hosts) > 1 || len(hosts) == 1 && !sameAuthority(hosts[0], r.Host) {
 		return faultHosts // RFC 9113, section 8.3.1
 	}
 	if f := checkLength(r); f != nil {

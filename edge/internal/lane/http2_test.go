@@ -117,6 +117,8 @@ func streamHeads() []streamHead {
 	return []streamHead{
 		{"plain", h2Fields(), "200"},
 		{"Host like authority", h2Fields("host", "a"), "200"},
+		{"Host like authority, normalised", h2Fields("host", "A:443"), "200"},
+		{"Host of another port", h2Fields("host", "a:80"), "400"},
 		{"Host for authority", []string{":method", "GET", ":scheme", "https", ":path", "/", "host", "a"}, "200"},
 		{"asterisk", request("OPTIONS", "a", "*"), "200"},
 		{"Host unlike authority", h2Fields("host", "b"), "400"},

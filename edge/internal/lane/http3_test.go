@@ -28,6 +28,9 @@ func TestHTTP3Heads(t *testing.T) {
 			if row.rule == "length without body" {
 				row.want = "500" // echo's, to whom the end comes too early
 			}
+			if row.rule == "Host like authority, normalised" {
+				row.want = "400" // quic-go compares byte by byte, which RFC 9114, section 4.3.1 lets it
+			}
 			if got := c.ask(row.fields...); !row.gives(got) {
 				t.Errorf("%s: %s, want %s", row.rule, got, row.want)
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
 // checkTarget checks a request target of origin, absolute or asterisk form (RFC 9112, section 3.2) and returns the
@@ -52,6 +53,12 @@ func splitAbsolute(target []byte) (authority, rest []byte) {
 		end = len(rest)
 	}
 	return rest[:end], rest[end:]
+}
+
+// sameAuthority compares what clients over TLS say in Host and :authority, normalised (RFC 3986, section 6.2; RFC 9113,
+// section 8.3.1): case does not count, nor does the port that goes without saying.
+func sameAuthority(host, authority string) bool {
+	return strings.EqualFold(strings.TrimSuffix(host, ":443"), strings.TrimSuffix(authority, ":443"))
 }
 
 // validEscapes reports whether every "%" of the path begins a percent-encoded byte. The query is opaque.
