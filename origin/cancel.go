@@ -82,8 +82,8 @@ func (x *exchange) fail(f *Failure) { x.cancel(x.complete(f)) }
 
 // isFailure reports whether an exchange that is over for this reason has failed.
 func isFailure(why error) bool {
-	var f *Failure
-	return errors.As(why, &f)
+	_, is := errors.AsType[*Failure](why)
+	return is
 }
 
 // end releases what the exchange holds; its answer is over or not wanted any more.

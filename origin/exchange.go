@@ -165,9 +165,16 @@ func (x *exchange) gotInterim(code int, header textproto.MIMEHeader) error {
 		x.fail(tooManyInterim())
 		return nil
 	}
-	x.conceal(http.Header(header))
-	tellInterim(x.caller, code, http.Header(header))
+	x.tellInterim(code, http.Header(header))
 	return nil
+}
+
+// tellInterim tells the caller of an interim response, less what is nobody's business.
+func (x *exchange) tellInterim(code int, header http.Header) {
+	if w := WitnessFrom(x.caller); w != nil {
+		x.conceal(header)
+		w.Got1xx(code, header)
+	}
 }
 
 // gotControl notes over HTTP/1 whether the last head had a Cache-Control. Where it has none but Pragma: no-cache, which means

@@ -23,9 +23,3 @@ func WitnessFrom(ctx context.Context) Witness {
 	w, _ := ctx.Value(witnessKey{}).(Witness)
 	return w
 }
-
-func tellInterim(caller context.Context, code int, header http.Header) {
-	if w := WitnessFrom(caller); w != nil {
-		w.Got1xx(code, header)
-	}
-}

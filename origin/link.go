@@ -113,7 +113,7 @@ func (k *link) head(x *exchange) (*http.Response, error) {
 		if err != nil || response.StatusCode >= 200 {
 			return response, err
 		}
-		tellInterim(x.caller, response.StatusCode, response.Header)
+		x.tellInterim(response.StatusCode, response.Header)
 	}
 }
 

@@ -24,6 +24,7 @@ func TestOverLinks(t *testing.T) {
 		{"KeepAlive", TestKeepAlive}, {"BodiesTravelApart", TestBodiesTravelApart}, {"BodyWithoutMeaning", TestBodyWithoutMeaning},
 		{"BodyWhereNoneMayBe", TestBodyWhereNoneMayBe}, {"EarlyClose", TestEarlyClose}, {"DeadKeptConnection", TestDeadKeptConnection},
 		{"GarbageOnKeptConnection", TestGarbageOnKeptConnection}, {"InterimResponses", TestInterimResponses},
+		{"ConcealedInEverySection", TestConcealedInEverySection},
 		{"NothingIsInvented", TestNothingIsInvented}, {"Expect", TestExpect}, {"Trailers", TestTrailers}, {"Upgrade", TestUpgrade},
 		{"RequestBytes", TestRequestBytes}, {"BrokenHead", TestBrokenHead}, {"BrokenBody", TestBrokenBody},
 		{"ConnectFailures", TestConnectFailures}, {"Cancel", TestCancel}, {"Gap", TestGap}, {"InvalidRequest", TestInvalidRequest},

@@ -76,6 +76,26 @@ func TestConceal(t *testing.T) {
 	})
 }
 
+// heads are the fields of interim responses.
+type heads []http.Header
+
+func (h *heads) Got1xx(_ int, header http.Header) { *h = append(*h, header) }
+
+// TestConcealedInEverySection: interim answers and trailers, announced or not, tell no more than the head.
+func TestConcealedInEverySection(t *testing.T) {
+	withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
+		var interim heads
+		response := wantBody(t, p, newRequest(t, "GET", "/", nil).WithContext(WithWitness(t.Context(), &interim)), 200, "ok")
+		if len(interim) != 1 || interim[0].Get("Server") != "" || interim[0].Get("Link") == "" {
+			t.Errorf("interim responses %v, want Link without Server", interim)
+		}
+		if len(response.Trailer) != 1 || response.Trailer.Get("Sum") != "1" {
+			t.Errorf("trailers %v, want Sum alone", response.Trailer)
+		}
+	}, serve("HTTP/1.1 103 Early Hints\r\nServer: thing\r\nLink: </a>\r\n\r\n"+
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Server, Sum\r\n\r\n2\r\nok\r\n0\r\nServer: thing\r\nSum: 1\r\nX-Runtime: 2\r\n\r\n"))
+}
+
 // TestHideNothing: an empty list leaves answers as they are.
 func TestHideNothing(t *testing.T) {
 	withFarm(t, "a", func(c *Config) { c.Hide = nil }, func(t *testing.T, p *Pool, f *farm) {
