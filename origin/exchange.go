@@ -32,6 +32,8 @@ type exchange struct {
 	ctx      context.Context // see context
 	answer   body            // what the caller reads
 	linked   linkBody        // below answer, on a link
+	measured measured        // below that, where the head is plain
+	response http.Response   // with such a head
 
 	mu        sync.Mutex
 	why       error         // it is over; nil until then

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestFollower: one row per rule of RFC 9112 about what a response may look like.
@@ -175,6 +177,23 @@ func newFollower(method string) *follower {
 }
 
 // FuzzFollower: what the follower takes for a whole answer, net/http takes for the same answer, or for none.
+// agreesOnPlainHead compares what is made of a plain head with what net/http has.
+func agreesOnPlainHead(t *testing.T, answer []byte, want *http.Response) {
+	t.Helper()
+	head, _, _ := bytes.Cut(answer, []byte("\r\n\r\n"))
+	var got http.Response
+	if !plainHead(string(head), &got) {
+		return
+	}
+	if got.Header["Cache-Control"] == nil {
+		delete(want.Header, "Cache-Control") // see TestNothingIsInvented
+	}
+	want.Body, want.Request = nil, nil
+	if diff := cmp.Diff(want, &got); diff != "" {
+		t.Errorf("%q (-net/http +ours):\n%s", answer, diff)
+	}
+}
+
 func FuzzFollower(f *testing.F) {
 	for _, seed := range []string{
 		ok2,
@@ -182,6 +201,8 @@ func FuzzFollower(f *testing.F) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: A\r\n\r\n2;x=\"y\"\r\nok\r\n0\r\nA: b\r\n\r\n",
 		"HTTP/1.0 404 \r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
 		"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+		"HTTP/1.1 404 \r\nconnection: Keep-Alive\r\ncontent-length: 02\r\nx:\t 1 \r\nX: 2\r\nE:\r\n\r\nok",
+		"HTTP/1.1 200\r\nPragma: no-cache\r\nTrailer: X\r\nContent-Length: 0\r\n\r\n",
 	} {
 		f.Add([]byte(seed), false)
 	}
@@ -204,6 +225,9 @@ func FuzzFollower(f *testing.F) {
 		}
 		if response.StatusCode != code || len(body) != length {
 			t.Errorf("%q: %d with %d bytes, net/http has %d with %d", answer, code, length, response.StatusCode, len(body))
+		}
+		if !isHead {
+			agreesOnPlainHead(t, answer, response)
 		}
 	})
 }

@@ -109,7 +109,7 @@ func (k *link) send(head []byte, x *exchange) error {
 // head reads the final head, and tells of those before it. How many there may be is the follower's affair.
 func (k *link) head(x *exchange) (*http.Response, error) {
 	for {
-		response, err := http.ReadResponse(k.in, &x.outgoing)
+		response, err := k.readHead(x)
 		if err != nil || response.StatusCode >= 200 {
 			return response, err
 		}

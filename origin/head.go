@@ -1,0 +1,97 @@
+package origin
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+)
+
+// readHead reads the final or an interim head that comes next on the link. Most are plain, and with their follower have been read
+// once: what is left is to look up where their fields are. http.ReadResponse, which reads the others, would begin at the start.
+func (k *link) readHead(x *exchange) (*http.Response, error) {
+	here, _ := k.in.Peek(k.in.Buffered()) // it is there
+	end := bytes.Index(here, []byte("\r\n\r\n"))
+	if end < 0 || x.method == http.MethodHead {
+		return http.ReadResponse(k.in, &x.outgoing)
+	}
+	r := &x.response
+	if !plainHead(string(here[:end]), r) {
+		return http.ReadResponse(k.in, &x.outgoing)
+	}
+	_, _ = k.in.Discard(end + len("\r\n\r\n")) // nor can this fail
+	r.Request, r.Body = &x.outgoing, http.NoBody
+	if r.ContentLength > 0 {
+		x.measured = measured{k.in, r.ContentLength}
+		r.Body = &x.measured
+	}
+	return r, nil
+}
+
+// plainHead reads a head that has been found to keep the rules, without the empty line at its end, as http.ReadResponse does: of
+// HTTP/1.1, with content of a length that it tells, on a connection that stays. It reports whether it is that. All strings are
+// parts of text.
+func plainHead(text string, r *http.Response) bool {
+	line, fields, _ := strings.Cut(text, "\r\n")
+	version, status, _ := strings.Cut(line, " ")
+	if version != "HTTP/1.1" {
+		return false
+	}
+	code, _ := strconv.Atoi(status[:3])
+	if code < 200 || code == http.StatusNoContent || code == http.StatusNotModified {
+		return false
+	}
+	header := splitFields(fields)
+	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
+	connection := header["Connection"]
+	stays := len(connection) == 0 || len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive")
+	if err != nil || !stays || header["Transfer-Encoding"] != nil {
+		return false
+	}
+	*r = http.Response{
+		Status: status, StatusCode: code, Proto: version, ProtoMajor: 1, ProtoMinor: 1, Header: header, ContentLength: length,
+	}
+	return true
+}
+
+// splitFields takes field lines apart.
+func splitFields(text string) http.Header {
+	n := strings.Count(text, "\n") + 1
+	header, values := make(http.Header, n), make([]string, 0, n) // of which most fields take one
+	for text != "" {
+		var line string
+		line, text, _ = strings.Cut(text, "\r\n")
+		name, value, _ := strings.Cut(line, ":")
+		name, value = textproto.CanonicalMIMEHeaderKey(name), strings.Trim(value, " \t")
+		if before, again := header[name]; again {
+			header[name] = append(before, value)
+			continue
+		}
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return header
+}
+
+// measured is a body of known length.
+type measured struct {
+	from io.Reader
+	left int64
+}
+
+// Read tells of the end with the last bytes.
+func (b *measured) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := b.from.Read(p[:min(int64(len(p)), b.left)])
+	if b.left -= int64(n); b.left == 0 {
+		return n, io.EOF
+	}
+	return n, unexpected(err)
+}
+
+// Close is the linkBody's affair.
+func (b *measured) Close() error { return nil }
