@@ -85,7 +85,7 @@ func (c *conn) take(burst []byte, err error) {
 	}
 	n, failure := c.follower.follow(burst)
 	if c.x != nil {
-		c.x.gotControl(c.follower.control)
+		c.x.gotFields(&c.follower)
 	}
 	switch {
 	case failure != nil:
@@ -96,7 +96,7 @@ func (c *conn) take(burst []byte, err error) {
 		c.ready = burst
 	}
 	if c.follower.state == idle || c.follower.state == tunnel {
-		c.x = nil
+		c.x, c.follower.connection, c.follower.hinted = nil, nil, nil // a kept connection keeps no head
 	}
 }
 

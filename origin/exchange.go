@@ -53,6 +53,8 @@ type exchange struct {
 	judged    bool  // the upstream has heard what the exchange says of it
 	over      bool  // the upstream's load is without it
 	upload    error // from reading the request's own body
+
+	connection, hinted []string // see follower
 }
 
 // wait is what an exchange waits for.
@@ -171,27 +173,43 @@ func (x *exchange) gotInterim(code int, header textproto.MIMEHeader) error {
 	return nil
 }
 
-// tellInterim tells the caller of an interim response, less what is nobody's business.
+// tellInterim tells the caller of an interim response with the fields that the upstream sent, less what is nobody's business. Of
+// several any may have named a field.
 func (x *exchange) tellInterim(code int, header http.Header) {
-	if w := WitnessFrom(x.caller); w != nil {
-		x.conceal(header)
-		w.Got1xx(code, header)
+	w := WitnessFrom(x.caller)
+	if w == nil {
+		return
 	}
+	x.mu.Lock()
+	restoreConnection(header, x.hinted)
+	x.mu.Unlock()
+	x.conceal(header)
+	w.Got1xx(code, header)
 }
 
-// gotControl notes over HTTP/1 whether the last head had a Cache-Control. Where it has none but Pragma: no-cache, which means
-// nothing in a response (RFC 9111, section 5.4), http.Transport puts one in that clients and caches would believe.
-func (x *exchange) gotControl(there bool) {
+// gotFields notes over HTTP/1 what net/http changes in a head. Where it has no Cache-Control but Pragma: no-cache, which means
+// nothing in a response (RFC 9111, section 5.4), one is put in that clients and caches would believe. And where Connection says
+// close it is taken out whole, with the names of the fields that must not go on (RFC 9110, section 7.6.1).
+func (x *exchange) gotFields(f *follower) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.invented = !there
+	x.invented = !f.control
+	x.connection, x.hinted = f.connection, f.hinted
 }
 
-func (x *exchange) dropInvented(h http.Header) {
+// restore makes the fields of the final head those that the upstream sent.
+func (x *exchange) restore(h http.Header) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.invented {
 		delete(h, "Cache-Control")
+	}
+	restoreConnection(h, x.connection)
+}
+
+func restoreConnection(h http.Header, lines []string) {
+	if len(lines) > 0 && h["Connection"] == nil {
+		h["Connection"] = lines
 	}
 }
 

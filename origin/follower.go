@@ -32,6 +32,9 @@ type follower struct {
 	head    responseHead
 	control bool // the last head had a Cache-Control
 	bare    bool // the last answer was whole with its head, because of its status or the method
+
+	connection []string // of the final head; see responseHead
+	hinted     []string // the same of the interim ones
 }
 
 // state is what the follower expects next.
@@ -54,7 +57,7 @@ const (
 func (f *follower) begin(method string, upgrade bool) {
 	f.isHead, f.isUpgrade, f.interim, f.bare = method == "HEAD", upgrade, 0, false
 	f.state, f.lineLimit = statusLine, maxHead
-	f.head = responseHead{}
+	f.head, f.connection, f.hinted = responseHead{}, nil, nil
 }
 
 // started reports whether some of the answer, but not all, has come.
@@ -188,7 +191,7 @@ func (f *follower) headEnd() *Failure {
 	if failure := h.checkFraming(); failure != nil {
 		return failure
 	}
-	f.head, f.control = responseHead{}, h.control
+	f.head, f.control, f.connection = responseHead{}, h.control, h.connection
 	switch {
 	case h.code == 101 && !f.isUpgrade:
 		return fault(typeProtocol, "101 to a request without Upgrade")
@@ -196,6 +199,7 @@ func (f *follower) headEnd() *Failure {
 		f.state = tunnel
 	case h.code < 200:
 		f.state = statusLine
+		f.connection, f.hinted = nil, append(f.hinted, h.connection...)
 		if f.interim++; f.interim > maxInterim {
 			return tooManyInterim()
 		}

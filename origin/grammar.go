@@ -13,6 +13,8 @@ type responseHead struct {
 	length    int64
 	chunked   bool
 	control   bool // there is a Cache-Control
+
+	connection []string // the lines of Connection that may name fields
 }
 
 // status takes a status line: HTTP-version SP status-code SP [ reason-phrase ] (RFC 9112, section 4). Not a few origins leave the
@@ -49,6 +51,8 @@ func (h *responseHead) field(line []byte) *Failure {
 		return h.transferEncoding(value)
 	case equalName(name, "Cache-Control"):
 		h.control = true
+	case equalName(name, "Connection") && !equalName(value, "close") && !equalName(value, "keep-alive"):
+		h.connection = append(h.connection, string(value))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -447,5 +448,45 @@ func TestRequestBytes(t *testing.T) {
 	const want = "GET /a%2Fb//c%20d;x=1?q=%zz&& HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 	if head.String() != want {
 		t.Errorf("sent %q, want %q", head.String(), want)
+	}
+}
+
+// hints is a Witness that keeps the fields it is told of.
+type hints []http.Header
+
+func (h *hints) Got1xx(_ int, header http.Header) { *h = append(*h, header.Clone()) }
+
+// TestConnectionStays: net/http takes Connection out of a head where it says close, and with it the names of the fields that must
+// not go on.
+func TestConnectionStays(t *testing.T) {
+	for _, c := range []struct {
+		fields string
+		want   []string
+	}{
+		{"Connection: close, X-Hop\r\n", []string{"close, X-Hop"}},
+		{"Connection: X-Hop\r\nConnection: close\r\n", []string{"X-Hop"}},
+		{"Connection: X-Hop\r\n", []string{"X-Hop"}},
+		{"Connection: close\r\n", nil},
+		{"", nil},
+	} {
+		withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
+			wantBody(t, p, newRequest(t, "GET", "/", nil), 200, "ok")
+			var told hints
+			r := newRequest(t, "GET", "/", nil)
+			response := wantBody(t, p, r.WithContext(WithWitness(t.Context(), &told)), 200, "ok")
+			if got := response.Header["Connection"]; !slices.Equal(got, c.want) {
+				t.Errorf("%q: Connection %q, want %q", c.fields, got, c.want)
+			}
+			if len(told) != 1 || !slices.Equal(told[0]["Connection"], []string{"close, X-Hint"}) {
+				t.Errorf("%q: told of %v, want Connection: close, X-Hint", c.fields, told)
+			}
+		}, func(p *peer) { // neither the answer before it nor an interim one counts
+			p.request()
+			p.write("HTTP/1.1 200 OK\r\nConnection: X-Before\r\nContent-Length: 2\r\n\r\nok")
+			p.request()
+			p.write("HTTP/1.1 103 Early Hints\r\nConnection: close, X-Hint\r\n\r\n" +
+				"HTTP/1.1 200 OK\r\n" + c.fields + "Content-Length: 2\r\n\r\nok")
+			p.hold()
+		})
 	}
 }

@@ -76,15 +76,10 @@ func TestConceal(t *testing.T) {
 	})
 }
 
-// heads are the fields of interim responses.
-type heads []http.Header
-
-func (h *heads) Got1xx(_ int, header http.Header) { *h = append(*h, header) }
-
 // TestConcealedInEverySection: interim answers and trailers, announced or not, tell no more than the head.
 func TestConcealedInEverySection(t *testing.T) {
 	withOrigin(t, func(t *testing.T, p *Pool, _ *scripted) {
-		var interim heads
+		var interim hints
 		response := wantBody(t, p, newRequest(t, "GET", "/", nil).WithContext(WithWitness(t.Context(), &interim)), 200, "ok")
 		if len(interim) != 1 || interim[0].Get("Server") != "" || interim[0].Get("Link") == "" {
 			t.Errorf("interim responses %v, want Link without Server", interim)

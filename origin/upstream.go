@@ -161,7 +161,7 @@ func hasBody(r *http.Request) bool { return r.Body != nil && r.Body != http.NoBo
 
 // deliver gives the answer a body that minds its exchange.
 func (x *exchange) deliver(response *http.Response) (*http.Response, error) {
-	x.dropInvented(response.Header)
+	x.restore(response.Header)
 	x.conceal(response.Header)
 	x.conceal(response.Trailer) // what is announced; what comes is the body's to look at
 	if response.ProtoMajor == 2 && response.ContentLength > 0 && x.method != http.MethodHead {
