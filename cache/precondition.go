@@ -19,7 +19,8 @@ const (
 // for the origin server alone, and a cache must not evaluate them (section 13.2.2, steps 1 and 2; RFC 9111, section 4.3.2),
 // so a 412 is never a cache's own.
 //
-// status, etag, lastModified (zero if there is none) and date are those of the stored response.
+// status, etag, lastModified (zero if there is none) and date are those of the stored response. One that is not stored has the
+// date zero: see modifiedSince.
 func Precondition(q *Query, status int, etag string, lastModified, date time.Time) Condition {
 	// RFC 9110, section 13.2.1: preconditions are ignored where the answer without them is no 2xx.
 	if status < 200 || status > 299 || q.Method != "GET" && q.Method != "HEAD" {
@@ -82,8 +83,9 @@ func weakEqual(a, b string) bool {
 
 func strongEqual(a, b string) bool { return a == b && !strings.HasPrefix(a, "W/") }
 
-// modifiedSince evaluates If-Modified-Since (RFC 9110, section 13.1.3): true also when the field is no single valid date,
-// which is then ignored. A response without Last-Modified is judged by its Date (RFC 9111, section 4.3.2).
+// modifiedSince evaluates If-Modified-Since (RFC 9110, section 13.1.3): true also when the field is no single valid date, or
+// there is none to compare it with, and it is then ignored. A stored response without Last-Modified is judged by its Date (RFC
+// 9111, section 4.3.2); one that came just now would be unchanged to every client whose clock is ahead.
 func modifiedSince(q *Query, lastModified, date time.Time) bool {
 	value, ok := single(q, "If-Modified-Since")
 	if !ok {
@@ -93,7 +95,7 @@ func modifiedSince(q *Query, lastModified, date time.Time) bool {
 	if lastModified.IsZero() {
 		lastModified = date
 	}
-	return !ok || lastModified.After(since)
+	return !ok || lastModified.IsZero() || lastModified.After(since)
 }
 
 // single returns the value of a field that must not be there twice.

@@ -84,6 +84,7 @@ func TestPreconditionOfResponse(t *testing.T) {
 		{"bytes above ASCII", "GET", "If-None-Match: \"\xe4\"", 200, "\"\xe4\"", never, modified, NotModified},
 		{"4.3.2: without Last-Modified the Date counts", "GET", since, 200, "", never, modified, NotModified},
 		{"4.3.2: a later Date", "GET", since, 200, "", never, modified.Add(time.Second), Proceed},
+		{"RFC 9110, 13.1.3: what is not stored has neither", "GET", since, 200, "", never, never, Proceed},
 	} {
 		q := requestWith(c.method, c.line)
 		if got := Precondition(q, c.status, c.etag, c.modified, c.date); got != c.want {

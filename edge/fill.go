@@ -91,7 +91,7 @@ func (x *exchange) respondOnce(a cache.Answer) {
 	}
 	m := a.Admission.Meta
 	c := m.Once()
-	if x.precluded(m, c) {
+	if x.precluded(m, c, time.Time{}) {
 		return
 	}
 	l := x.copyHead(m, &c, c.ETag)

@@ -21,7 +21,7 @@ const farAhead = 16 << 20
 func (x *exchange) respond(o *cache.Object) {
 	m, c := o.Meta, x.store.Choose(o, &x.q, x.route.policy)
 	defer func() { c.Release() }()
-	if x.precluded(m, c) {
+	if x.precluded(m, c, m.Date) {
 		return
 	}
 	if x.wantsRange(m, c) && x.respondRange(m, c) {
@@ -38,9 +38,10 @@ func (x *exchange) respond(o *cache.Object) {
 	}
 }
 
-// precluded answers 304 where the request's preconditions say that the client has the content (RFC 9110, section 13.2).
-func (x *exchange) precluded(m *cache.Meta, c cache.Choice) bool {
-	if cache.Precondition(&x.q, m.Status, m.ETag, m.LastModified, m.Date) != cache.NotModified {
+// precluded answers 304 where the request's preconditions say that the client has the content (RFC 9110, section 13.2). date is
+// that of a stored response.
+func (x *exchange) precluded(m *cache.Meta, c cache.Choice, date time.Time) bool {
+	if cache.Precondition(&x.q, m.Status, m.ETag, m.LastModified, date) != cache.NotModified {
 		return false
 	}
 	x.headOf(m, &c, http.StatusNotModified)
