@@ -56,7 +56,7 @@ func newHead(size, lines int) Head {
 
 func (h *Head) append(name, value string) {
 	switch name {
-	case "Via", "Location":
+	case "Via", "Location", "Content-Location":
 		h.touched = true
 	}
 	h.block = append(append(h.block, name...), ": "...)
@@ -68,7 +68,7 @@ func (h *Head) append(name, value string) {
 // Len returns the number of field lines.
 func (h Head) Len() int { return len(h.lines) }
 
-// Touched reports whether there is a field that a node on the way writes anew, Via or Location, so that the Block cannot be
+// Touched reports whether there is a field that a node on the way writes anew, Via or a reference, so that the Block cannot be
 // sent as it is.
 func (h Head) Touched() bool { return h.touched }
 

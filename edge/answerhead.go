@@ -78,8 +78,10 @@ func (x *exchange) copyHead(m *cache.Meta, c *cache.Choice, tag string) answerLi
 		l.set("Use-As-Dictionary", use)
 		l.header["Vary"] = append(l.header["Vary"], "Available-Dictionary")
 	}
-	if loc := l.header["Location"]; len(loc) > 0 {
-		l.set("Location", x.location(loc[0]))
+	for _, name := range references {
+		if loc := l.header[name]; len(loc) > 0 {
+			l.set(name, x.location(loc[0]))
+		}
 	}
 	if age := m.Age(x.clock.Now().Mono); x.tellsAge(age) {
 		l.set("Age", strconv.FormatInt(int64(age.Seconds()), 10))

@@ -236,7 +236,7 @@ func members(lines []string) iter.Seq[string] {
 	}
 }
 
-// rewriteLocation turns an absolute Location that names the origin into one under the name the client used. Others, and
+// rewriteLocation turns an absolute reference that names the origin into one under the name the client used. Others, and
 // those that do not parse, stay as they are.
 //
 // A redirect to https of the same name stays: it is meant, and the way back would be a loop.

@@ -39,8 +39,10 @@ func (x *exchange) pass(how wording) {
 	for name, values := range inboundHeader(resp.Header) {
 		h[name] = values
 	}
-	if loc := h.Get("Location"); loc != "" {
-		h.Set("Location", x.location(loc))
+	for _, name := range references {
+		if loc := h.Get(name); loc != "" {
+			h.Set(name, x.location(loc))
+		}
 	}
 	if tie := origin.Tie(resp); tie != "" {
 		h.Add("Set-Cookie", x.securely(tie))

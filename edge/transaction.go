@@ -72,9 +72,9 @@ func (t *transaction) appendStored(dst []byte, c *cache.Choice) []byte {
 		switch {
 		case name == "Via", unchanged && describesContent(name):
 			continue
-		case again && (name == "Location" || name == "Etag" && tag != c.ETag): // of several the first counts
+		case again && (isReference(name) || name == "Etag" && tag != c.ETag): // of several the first counts
 			continue
-		case name == "Location":
+		case isReference(name):
 			value = t.location(value)
 		case name == "Etag" && tag != c.ETag:
 			value = tag
@@ -84,7 +84,12 @@ func (t *transaction) appendStored(dst []byte, c *cache.Choice) []byte {
 	return dst
 }
 
-// location is a Location under the name that the client used.
+// references are the fields that say where something is, by names that may be the origin's own.
+var references = [...]string{"Location", "Content-Location"}
+
+func isReference(name string) bool { return name == references[0] || name == references[1] }
+
+// location is a reference under the name that the client used.
 func (t *transaction) location(value string) string {
 	return rewriteLocation(value, t.route.pool, t.originHost(), t.client.Proto, t.client.Host)
 }
