@@ -63,8 +63,8 @@ func version(proto string) string {
 }
 
 // storedHead renders the fields that are stored (section 3.1) and returns the Date among them. A Date that is missing, unreadable
-// or meant for this connection alone becomes the time of receipt (RFC 9110, section 6.6.1). Alt-Svc is left out because it names the origin's own
-// alternatives, which would lead clients around this cache; Age and Content-Length because both are written anew.
+// or meant for this connection alone becomes the time of receipt (RFC 9110, section 6.6.1). Alt-Svc is left out because it names
+// the origin's own alternatives, which would lead clients around this cache; Age and Content-Length because both are written anew.
 func storedHead(p *Policy, r *Response) (Head, time.Time) {
 	header, named := r.Header, connectionNamed(r.Header)
 	date, ok := parseDate(header.Get("Date"))

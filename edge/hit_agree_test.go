@@ -44,7 +44,8 @@ func (variedOrigin) RoundTrip(r *http.Request) (*http.Response, error) {
 		"Last-Modified: Tue, 01 Sep 2026 00:00:00 GMT", "Content-Type: text/html", "Content-Language: de", "X-Empty: ",
 		"Location: https://origin.internal/there?x#y", "Location: /relative", "Location: http://elsewhere.example/",
 		"Link: </a>; rel=next", "Link: </b>; rel=prev", "Server: thing", "Age: 100", "Vary: Accept-Encoding", "X-Del: a\tb",
-		"Content-Location: http://origin.internal/other", "Content-Location: /other", "Expires: 0", "Alt-Svc: h3", "Set-Cookie2: x", "Content-Encoding: identity",
+		"Content-Location: http://origin.internal/other", "Content-Location: /other", "Expires: 0", "Alt-Svc: h3", "Set-Cookie2: x",
+		"Content-Encoding: identity",
 	} {
 		if dice.IntN(3) == 0 {
 			fields = append(fields, line)

@@ -96,7 +96,7 @@ func (c *conn) take(burst []byte, err error) {
 		c.ready = burst
 	}
 	if c.follower.state == idle || c.follower.state == tunnel {
-		c.x, c.follower.connection, c.follower.hinted = nil, nil, nil // a kept connection keeps no head
+		c.x = nil
 	}
 }
 

@@ -54,7 +54,8 @@ type exchange struct {
 	over      bool  // the upstream's load is without it
 	upload    error // from reading the request's own body
 
-	connection, hinted []string // see follower
+	connection []string // of the final head; see responseHead
+	hinted     []string // of those before it
 }
 
 // wait is what an exchange waits for.
@@ -193,8 +194,7 @@ func (x *exchange) tellInterim(code int, header http.Header) {
 func (x *exchange) gotFields(f *follower) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.invented = !f.control
-	x.connection, x.hinted = f.connection, f.hinted
+	x.invented, x.connection, x.hinted = !f.last.control, f.last.connection, f.hinted
 }
 
 // restore makes the fields of the final head those that the upstream sent.

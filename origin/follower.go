@@ -29,12 +29,10 @@ type follower struct {
 	isUpgrade bool // 101 may come
 	interim   int  // 1xx responses so far
 
-	head    responseHead
-	control bool // the last head had a Cache-Control
-	bare    bool // the last answer was whole with its head, because of its status or the method
-
-	connection []string // of the final head; see responseHead
-	hinted     []string // the same of the interim ones
+	head   responseHead // that is being read
+	last   responseHead // that was read whole
+	hinted []string     // connection of the interim heads
+	bare   bool         // the last answer was whole with its head, because of its status or the method
 }
 
 // state is what the follower expects next.
@@ -57,7 +55,7 @@ const (
 func (f *follower) begin(method string, upgrade bool) {
 	f.isHead, f.isUpgrade, f.interim, f.bare = method == "HEAD", upgrade, 0, false
 	f.state, f.lineLimit = statusLine, maxHead
-	f.head, f.connection, f.hinted = responseHead{}, nil, nil
+	f.head, f.last, f.hinted = responseHead{}, responseHead{}, nil
 }
 
 // started reports whether some of the answer, but not all, has come.
@@ -191,7 +189,7 @@ func (f *follower) headEnd() *Failure {
 	if failure := h.checkFraming(); failure != nil {
 		return failure
 	}
-	f.head, f.control, f.connection = responseHead{}, h.control, h.connection
+	f.head, f.last = responseHead{}, h
 	switch {
 	case h.code == 101 && !f.isUpgrade:
 		return fault(typeProtocol, "101 to a request without Upgrade")
@@ -199,7 +197,7 @@ func (f *follower) headEnd() *Failure {
 		f.state = tunnel
 	case h.code < 200:
 		f.state = statusLine
-		f.connection, f.hinted = nil, append(f.hinted, h.connection...)
+		f.hinted = append(f.hinted, h.connection...)
 		if f.interim++; f.interim > maxInterim {
 			return tooManyInterim()
 		}

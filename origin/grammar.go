@@ -13,6 +13,7 @@ type responseHead struct {
 	length    int64
 	chunked   bool
 	control   bool // there is a Cache-Control
+	closes    bool // Connection says close, or what takes a closer look
 
 	connection []string // the lines of Connection that may name fields
 }
@@ -51,10 +52,19 @@ func (h *responseHead) field(line []byte) *Failure {
 		return h.transferEncoding(value)
 	case equalName(name, "Cache-Control"):
 		h.control = true
-	case equalName(name, "Connection") && !equalName(value, "close") && !equalName(value, "keep-alive"):
-		h.connection = append(h.connection, string(value))
+	case equalName(name, "Connection") && !equalName(value, "keep-alive"):
+		h.closes = true
+		if !equalName(value, "close") {
+			h.connection = append(h.connection, string(value))
+		}
 	}
 	return nil
+}
+
+// isPlain reports whether a head needs no more than looking up its fields: it is the final one of HTTP/1.1, with content of a
+// length that it tells, on a connection that stays.
+func (h *responseHead) isPlain() bool {
+	return h.minor == '1' && h.code >= 200 && h.code != 204 && h.code != 304 && h.hasLength && !h.closes
 }
 
 // contentLength refuses what section 6.3 would allow to be repaired: the same length twice.

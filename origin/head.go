@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
-	"strconv"
 	"strings"
 )
 
@@ -14,13 +13,12 @@ import (
 func (k *link) readHead(x *exchange) (*http.Response, error) {
 	here, _ := k.in.Peek(k.in.Buffered()) // it is there
 	end := bytes.Index(here, []byte("\r\n\r\n"))
-	if end < 0 || x.method == http.MethodHead {
+	last := k.lastHead()
+	if end < 0 || isInterim(here) || x.method == http.MethodHead || !last.isPlain() {
 		return http.ReadResponse(k.in, &x.outgoing)
 	}
 	r := &x.response
-	if !plainHead(string(here[:end]), r) {
-		return http.ReadResponse(k.in, &x.outgoing)
-	}
+	*r = plainHead(string(here[:end]), last)
 	_, _ = k.in.Discard(end + len("\r\n\r\n")) // nor can this fail
 	r.Request, r.Body = &x.outgoing, http.NoBody
 	if r.ContentLength > 0 {
@@ -30,30 +28,25 @@ func (k *link) readHead(x *exchange) (*http.Response, error) {
 	return r, nil
 }
 
-// plainHead reads a head that has been found to keep the rules, without the empty line at its end, as http.ReadResponse does: of
-// HTTP/1.1, with content of a length that it tells, on a connection that stays. It reports whether it is that. All strings are
-// parts of text.
-func plainHead(text string, r *http.Response) bool {
+// lastHead is what the follower knows of the last head that it has seen whole.
+func (k *link) lastHead() responseHead {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.follower.last
+}
+
+// isInterim reports whether a head that keeps the rules is one behind which others come.
+func isInterim(head []byte) bool { return head[len("HTTP/1.1 ")] == '1' }
+
+// plainHead returns what http.ReadResponse makes of a plain head, of which text is all but the empty line at the end. All strings
+// are parts of text.
+func plainHead(text string, h responseHead) http.Response {
 	line, fields, _ := strings.Cut(text, "\r\n")
 	version, status, _ := strings.Cut(line, " ")
-	if version != "HTTP/1.1" {
-		return false
+	return http.Response{
+		Status: status, StatusCode: h.code, Proto: version, ProtoMajor: 1, ProtoMinor: 1,
+		Header: splitFields(fields), ContentLength: h.length,
 	}
-	code, _ := strconv.Atoi(status[:3])
-	if code < 200 || code == http.StatusNoContent || code == http.StatusNotModified {
-		return false
-	}
-	header := splitFields(fields)
-	length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64)
-	connection := header["Connection"]
-	stays := len(connection) == 0 || len(connection) == 1 && strings.EqualFold(connection[0], "keep-alive")
-	if err != nil || !stays || header["Transfer-Encoding"] != nil {
-		return false
-	}
-	*r = http.Response{
-		Status: status, StatusCode: code, Proto: version, ProtoMajor: 1, ProtoMinor: 1, Header: header, ContentLength: length,
-	}
-	return true
 }
 
 // splitFields takes field lines apart.

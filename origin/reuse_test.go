@@ -289,14 +289,19 @@ func TestNothingIsInvented(t *testing.T) {
 			if got := response.Header.Get("Cache-Control"); got != c.want || response.Header.Get("Pragma") != "no-cache" {
 				t.Errorf("%q: Cache-Control %q, want %q, and Pragma as it was", c.fields, got, c.want)
 			}
-		}, func(p *peer) { // neither the answer before it nor an interim one counts
-			p.request()
-			p.write("HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok")
-			p.request()
-			p.write("HTTP/1.1 103 Early Hints\r\nCache-Control: no-store\r\n\r\n" +
-				"HTTP/1.1 200 OK\r\n" + c.fields + "Content-Length: 2\r\n\r\nok")
-			p.hold()
-		})
+		}, afterOthers("Cache-Control: no-store\r\n", "Cache-Control: no-store\r\n", c.fields))
+	}
+}
+
+// afterOthers is an origin whose second answer has these fields. Those of the answer before it, and of an interim one, do not count.
+func afterOthers(before, interim, fields string) func(*peer) {
+	return func(p *peer) {
+		p.request()
+		p.write("HTTP/1.1 200 OK\r\n" + before + "Content-Length: 2\r\n\r\nok")
+		p.request()
+		p.write("HTTP/1.1 103 Early Hints\r\n" + interim + "\r\n" +
+			"HTTP/1.1 200 OK\r\n" + fields + "Content-Length: 2\r\n\r\nok")
+		p.hold()
 	}
 }
 
@@ -480,13 +485,6 @@ func TestConnectionStays(t *testing.T) {
 			if len(told) != 1 || !slices.Equal(told[0]["Connection"], []string{"close, X-Hint"}) {
 				t.Errorf("%q: told of %v, want Connection: close, X-Hint", c.fields, told)
 			}
-		}, func(p *peer) { // neither the answer before it nor an interim one counts
-			p.request()
-			p.write("HTTP/1.1 200 OK\r\nConnection: X-Before\r\nContent-Length: 2\r\n\r\nok")
-			p.request()
-			p.write("HTTP/1.1 103 Early Hints\r\nConnection: close, X-Hint\r\n\r\n" +
-				"HTTP/1.1 200 OK\r\n" + c.fields + "Content-Length: 2\r\n\r\nok")
-			p.hold()
-		})
+		}, afterOthers("Connection: X-Before\r\n", "Connection: close, X-Hint\r\n", c.fields))
 	}
 }
